@@ -1,0 +1,4 @@
+"""How it is said: the protocol, the broker that numbers and keeps every fact, and the client that everyone uses.
+
+Knows ``schemas`` and never ``actors``. Protocol, sequencer and cursor are pure; sockets, journal, broker and client are shells.
+"""

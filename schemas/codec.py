@@ -1,0 +1,181 @@
+"""Bytes to typed values and back, with errors that name the field.
+
+orjson reads and writes the JSON, msgspec checks the types: strict on required fields, tolerant of unknown fields and of
+unknown event types (their ``data`` stays a plain mapping). Must not know sockets or storage.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+import orjson
+
+from schemas.envelope import SPECVERSION, Envelope, Head, Recorded, Stamp
+from schemas.events import EVENTS
+from schemas.upcast import upcast
+
+_T = TypeVar("_T")
+_HEAD = msgspec.json.Decoder(Head)
+_STAMP = msgspec.json.Decoder(Stamp)
+_WHERE = re.compile(r" - at `\$\.?(.*)`$")
+_MISSING = re.compile(r"missing required field `(\w+)`")
+
+
+class InvalidMessageError(ValueError):
+    """Bytes that are not what they should be.
+
+    ``field`` is the dotted path of the offending field (empty when the whole is not JSON), ``reason`` what was expected.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.field = field
+        self.reason = reason
+
+
+def encode(value: Any) -> bytes:
+    """Write any value of ``schemas`` as JSON. An envelope leaves out the attributes that it does not have."""
+    if isinstance(value, Envelope):
+        return encode_envelope(value)
+    return orjson.dumps(value)
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """Write an envelope in CloudEvents' JSON format."""
+    attributes = {
+        "specversion": SPECVERSION,
+        "id": envelope.id,
+        "source": envelope.source,
+        "type": envelope.type,
+        "subject": envelope.subject,
+        "time": envelope.time,
+    }
+    if envelope.correlationid is not None:
+        attributes["correlationid"] = envelope.correlationid
+    if envelope.causationid is not None:
+        attributes["causationid"] = envelope.causationid
+    return orjson.dumps({**attributes, "data": envelope.data})
+
+
+def decode(raw: bytes, type_: type[_T]) -> _T:
+    """Read a JSON document as ``type_``.
+
+    Raises:
+        InvalidMessageError: not JSON, or a field is missing or of the wrong type.
+
+    """
+    return convert(parse(raw), type_)
+
+
+def parse(raw: bytes) -> Any:
+    """Read JSON without types.
+
+    Raises:
+        InvalidMessageError: not JSON.
+
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidMessageError("", f"not JSON: {error}") from error
+
+
+def convert(value: Any, type_: type[_T], under: str = "") -> _T:
+    """Check a parsed value against ``type_``; ``under`` is the path that it came from.
+
+    Raises:
+        InvalidMessageError: a field is missing or of the wrong type.
+
+    """
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error), under) from error
+
+
+def decode_head(raw: bytes) -> Head:
+    """Read only what a broker may read of an envelope.
+
+    Raises:
+        InvalidMessageError: not a CloudEvents envelope with the attributes that Tabwire requires.
+
+    """
+    try:
+        head = _HEAD.decode(raw)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise _invalid(str(error), "") from error
+    if head.specversion != SPECVERSION:
+        raise InvalidMessageError("specversion", f"expected {SPECVERSION!r}, got {head.specversion!r}")
+    return head
+
+
+def decode_stamp(raw: bytes) -> Stamp:
+    """Read a stamp.
+
+    Raises:
+        InvalidMessageError: not a stamp.
+
+    """
+    try:
+        return _STAMP.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise _invalid(str(error), "") from error
+
+
+def encode_stamp(stamp: Stamp) -> bytes:
+    """Write a stamp."""
+    return orjson.dumps({"epoch": stamp.epoch, "position": stamp.position, "recordedtime": stamp.recordedtime})
+
+
+def decode_envelope(raw: bytes) -> Envelope:
+    """Read an envelope and check its data against its type; an unknown type keeps its data as a plain mapping.
+
+    Raises:
+        InvalidMessageError: not an envelope, or its data breaks its type; the error names the field.
+
+    """
+    document = parse(raw)
+    try:
+        type_, data = upcast(document["type"], document["data"])
+        known = EVENTS.get(type_)
+        return Envelope(
+            id=document["id"],
+            source=document["source"],
+            type=type_,
+            subject=document["subject"],
+            time=document["time"],
+            correlationid=document.get("correlationid"),
+            causationid=document.get("causationid"),
+            data=data if known is None else msgspec.convert(data, known),
+        )
+    except KeyError as error:
+        raise InvalidMessageError(str(error.args[0]), "missing") from error
+    except (TypeError, AttributeError) as error:
+        raise InvalidMessageError("", "expected a JSON object") from error
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error), "data") from error
+
+
+def decode_recorded(stamp: bytes, envelope: bytes) -> Recorded:
+    """Read a recorded event from its two frames.
+
+    Raises:
+        InvalidMessageError: either frame is not what it should be.
+
+    """
+    return Recorded(decode_stamp(stamp), decode_envelope(envelope))
+
+
+def _invalid(text: str, under: str) -> InvalidMessageError:
+    """Turn msgspec's sentence into a field path and a reason."""
+    where = _WHERE.search(text)
+    path = [under] if under else []
+    if where and where[1]:
+        path.append(where[1])
+    reason = text[: where.start()] if where else text
+    if missing := _MISSING.search(reason):
+        path.append(missing[1])
+        reason = "missing"
+    return InvalidMessageError(".".join(path), reason)

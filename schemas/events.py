@@ -1,0 +1,425 @@
+"""Every fact of the system, in the past tense, one frozen dataclass each.
+
+Rules: a breaking change is a new type plus an upcaster; an optional field is free; readers tolerate unknown fields and
+unknown types. No field can hold a prompt, a completion, a key or an environment block: strings are bounded, free text is
+written by us and never copied from a body. Durations are in milliseconds, sizes in bytes, times RFC 3339 in UTC.
+
+Must not know: who publishes or folds them, beyond what each docstring says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from msgspec import Meta
+
+from schemas.evidence import Evidence, Line, Word
+from schemas.identity import ConversationKey, LaunchId, ProcessKey, RequestId, SessionId, TerminalKey
+
+Id = Annotated[str, Meta(max_length=200)]
+Path = Annotated[str, Meta(max_length=4096)]
+Count = Annotated[int, Meta(ge=0)]
+Milliseconds = Annotated[float, Meta(ge=0)]
+
+Dialect = Literal["openai.responses", "openai.chat", "anthropic.messages", "openai.other", "unknown"]
+ThreadKind = Literal["main", "subagent", "review", "title", "compaction", "unknown"]
+ProcessKind = Literal["tui", "exec", "app_server", "daemon", "mcp", "wrapper", "other"]
+
+EVENTS: dict[str, type[Any]] = {}
+_C = TypeVar("_C", bound=type[Any])
+
+
+def _event(cls: _C) -> _C:
+    if cls.TYPE in EVENTS:
+        raise TypeError(f"event type {cls.TYPE!r} is defined twice")
+    EVENTS[cls.TYPE] = cls
+    return cls
+
+
+# ---------------------------------------------------------------------------------------------------- values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one response as its provider counted them; cached input is part of input, reasoning part of output."""
+
+    input: Count = 0
+    cached_input: Count = 0
+    output: Count = 0
+    reasoning: Count = 0
+    total: Count = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A provider that was considered for a request, and why it was skipped (empty when it was chosen)."""
+
+    provider: Word
+    skipped: Line = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Where the time of one request went; a phase that was not reached is None."""
+
+    total_ms: Milliseconds
+    attribution_ms: Milliseconds | None = None
+    upstream_head_ms: Milliseconds | None = None
+    first_byte_ms: Milliseconds | None = None
+
+
+# ---------------------------------------------------------------------------------------------------- request.*
+# Subject of request.received: request/<request>. Of every later one: session/<session>.
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReceived:
+    """The gateway read the head of a request and let the caller in. ``path`` has its launch token removed."""
+
+    TYPE: ClassVar[str] = "request.received"
+    request: RequestId
+    method: Word
+    path: Line
+    dialect: Dialect
+    peer: Word
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestAttributed:
+    """Who sent a request: the session it counts for, and every statement that was used or rejected."""
+
+    TYPE: ClassVar[str] = "request.attributed"
+    request: RequestId
+    session: SessionId
+    agent: Word
+    conversation: ConversationKey | None = None
+    thread: Id | None = None
+    thread_kind: ThreadKind = "unknown"
+    parent_thread: Id | None = None
+    process: ProcessKey | None = None
+    process_kind: ProcessKind = "other"
+    terminal: TerminalKey | None = None
+    terminal_missing: Line = ""
+    launch: LaunchId | None = None
+    cwd: Path | None = None
+    evidence: tuple[Evidence, ...] = ()
+    elapsed_ms: Milliseconds = 0
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRouted:
+    """Which provider a request went to, and why; every candidate that was passed over says so."""
+
+    TYPE: ClassVar[str] = "request.routed"
+    request: RequestId
+    session: SessionId
+    provider: Word
+    reason: Line
+    candidates: tuple[Candidate, ...] = ()
+    requested_model: Line | None = None
+    sent_model: Line | None = None
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFirstByte:
+    """The provider's answer began to reach the caller."""
+
+    TYPE: ClassVar[str] = "request.first_byte"
+    request: RequestId
+    session: SessionId
+    provider: Word
+    status: Count
+    first_byte_ms: Milliseconds
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestCompleted:
+    """The answer ended as its dialect says it must; success is the end of the stream, not the status line."""
+
+    TYPE: ClassVar[str] = "request.completed"
+    request: RequestId
+    session: SessionId
+    provider: Word
+    status: Count
+    timing: Timing
+    bytes_in: Count
+    bytes_out: Count
+    usage: Usage | None = None
+    response: Id | None = None
+    requested_model: Line | None = None
+    served_model: Line | None = None
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFailed:
+    """The request ended badly: refused by us, by the provider, or cut. ``status`` is what the caller was given."""
+
+    TYPE: ClassVar[str] = "request.failed"
+    request: RequestId
+    session: SessionId | None
+    phase: Literal["admission", "attribution", "routing", "connect", "response_head", "stream"]
+    code: Word
+    message: Line
+    status: Count
+    timing: Timing
+    provider: Word | None = None
+    upstream_status: Count | None = None
+    bytes_in: Count = 0
+    bytes_out: Count = 0
+    usage: Usage | None = None
+    response: Id | None = None
+    requested_model: Line | None = None
+    served_model: Line | None = None
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestCancelled:
+    """The caller left before the end; the provider's connection was closed at once."""
+
+    TYPE: ClassVar[str] = "request.cancelled"
+    request: RequestId
+    session: SessionId | None
+    phase: Literal["attribution", "routing", "connect", "response_head", "stream"]
+    timing: Timing
+    provider: Word | None = None
+    bytes_in: Count = 0
+    bytes_out: Count = 0
+    usage: Usage | None = None
+    response: Id | None = None
+    requested_model: Line | None = None
+    served_model: Line | None = None
+
+
+# ---------------------------------------------------------------------------------------------------- process.*
+# Subject: process/<process id>.
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSeen:
+    """An agent's process was seen for the first time by this actor."""
+
+    TYPE: ClassVar[str] = "process.seen"
+    process: ProcessKey
+    agent: Word
+    kind: ProcessKind
+    terminal: TerminalKey | None = None
+    terminal_missing: Line = ""
+    cwd: Path | None = None
+    launch: LaunchId | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessExited:
+    """A process that had been seen is gone."""
+
+    TYPE: ClassVar[str] = "process.exited"
+    process: ProcessKey
+
+
+# ---------------------------------------------------------------------------------------------------- launch.*
+# Subject: launch/<launch>.
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchStarted:
+    """An agent was started by us: its first process, and what was asked for. Its arguments are not told: they hold prompts."""
+
+    TYPE: ClassVar[str] = "launch.started"
+    launch: LaunchId
+    agent: Word
+    process: ProcessKey
+    terminal: TerminalKey | None = None
+    cwd: Path | None = None
+    provider: Word | None = None
+    model: Line | None = None
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchEnded:
+    """The launched process is gone; its token is worth nothing from here on."""
+
+    TYPE: ClassVar[str] = "launch.ended"
+    launch: LaunchId
+    reason: Line = "process exited"
+
+
+# ---------------------------------------------------------------------------------------------------- session.*
+# Subject: session/<session>. Published by the registry alone, as effects of its fold.
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSeen:
+    """A session is known for the first time, provisional or not."""
+
+    TYPE: ClassVar[str] = "session.seen"
+    session: SessionId
+    agent: Word
+    provisional: bool
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionIdentified:
+    """The conversation behind a provisional session is proven; the provisional id stays an alias for ever."""
+
+    TYPE: ClassVar[str] = "session.identified"
+    session: SessionId
+    provisional: SessionId
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionVerified:
+    """A request of this session went through the gateway with evidence of rank 1 or 2."""
+
+    TYPE: ClassVar[str] = "session.verified"
+    session: SessionId
+    request: RequestId
+    rank: Annotated[int, Meta(ge=1, le=2)]
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConflicted:
+    """A statement contradicted one of a higher rank; the higher one stands."""
+
+    TYPE: ClassVar[str] = "session.conflicted"
+    session: SessionId
+    evidence: Evidence
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionGone:
+    """The last process of a session exited."""
+
+    TYPE: ClassVar[str] = "session.gone"
+    session: SessionId
+    reason: Line
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionReturned:
+    """A session that was gone has a living process again, as after a resume."""
+
+    TYPE: ClassVar[str] = "session.returned"
+    session: SessionId
+
+
+# ---------------------------------------------------------------------------------------------------- actor.*
+# Subject: actor/<name>. Published by the supervisor, except actor.dropped.
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorStarted:
+    """The supervisor started an actor's process."""
+
+    TYPE: ClassVar[str] = "actor.started"
+    actor: Word
+    incarnation: Word
+    pid: Count
+    restarts: Count
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorReady:
+    """An actor said that it is ready to work."""
+
+    TYPE: ClassVar[str] = "actor.ready"
+    actor: Word
+    incarnation: Word
+    pid: Count
+    start_ms: Milliseconds
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorExited:
+    """An actor's process ended; ``code`` is its exit code, negative for a signal."""
+
+    TYPE: ClassVar[str] = "actor.exited"
+    actor: Word
+    incarnation: Word
+    pid: Count
+    code: int
+    reason: Line
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorFailed:
+    """An actor is not started again until somebody acts: it crashed too often, or its configuration is bad."""
+
+    TYPE: ClassVar[str] = "actor.failed"
+    actor: Word
+    reason: Line
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorDropped:
+    """An actor's outbox was full and facts were lost; said when the bus took facts again."""
+
+    TYPE: ClassVar[str] = "actor.dropped"
+    actor: Word
+    count: Count
+    since: Word
+    until: Word
+    types: dict[Word, Count] = field(default_factory=dict)
+    reason: Line = "outbox full"
+
+
+# ---------------------------------------------------------------------------------------------------- bus.*
+# Subject: bus/journal. Published by the broker.
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalOpened:
+    """The broker opened its journal and serves from here on."""
+
+    TYPE: ClassVar[str] = "bus.journal_opened"
+    epoch: Word
+    first: Count
+    head: Count
+    recovered_ms: Milliseconds
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalDamaged:
+    """A range of the journal could not be read; it was set aside, and nothing else was lost."""
+
+    TYPE: ClassVar[str] = "bus.journal_damaged"
+    first: Count
+    last: Count
+    reason: Line
+    kept_at: Path
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalTrimmed:
+    """Events below ``first`` were removed by the retention rule."""
+
+    TYPE: ClassVar[str] = "bus.journal_trimmed"
+    first: Count
+    removed: Count
+    reason: Line
