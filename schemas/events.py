@@ -70,7 +70,8 @@ class Timing:
 
 
 # ---------------------------------------------------------------------------------------------------- request.*
-# Subject of request.received: request/<request>. Of every later one: session/<session>.
+# Subject of request.received: request/<request>. Of every later one: session/<session>, or request/<request> again when
+# the caller could not be attributed (``session`` is None then, and request.attributed says why).
 
 
 @_event
@@ -93,7 +94,7 @@ class RequestAttributed:
 
     TYPE: ClassVar[str] = "request.attributed"
     request: RequestId
-    session: SessionId
+    session: SessionId | None
     agent: Word
     conversation: ConversationKey | None = None
     thread: Id | None = None
@@ -116,7 +117,7 @@ class RequestRouted:
 
     TYPE: ClassVar[str] = "request.routed"
     request: RequestId
-    session: SessionId
+    session: SessionId | None
     provider: Word
     reason: Line
     candidates: tuple[Candidate, ...] = ()
@@ -131,7 +132,7 @@ class RequestFirstByte:
 
     TYPE: ClassVar[str] = "request.first_byte"
     request: RequestId
-    session: SessionId
+    session: SessionId | None
     provider: Word
     status: Count
     first_byte_ms: Milliseconds
@@ -144,7 +145,7 @@ class RequestCompleted:
 
     TYPE: ClassVar[str] = "request.completed"
     request: RequestId
-    session: SessionId
+    session: SessionId | None
     provider: Word
     status: Count
     timing: Timing
