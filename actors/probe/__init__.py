@@ -1,0 +1,60 @@
+"""The only place that asks which operating system this is, and asks it who is who.
+
+Owns the reading of sockets, processes and terminals. ``contract`` says what can be asked, ``linux`` asks; ``terminal`` and
+``agents`` are pure and turn what was read into a terminal key and an agent's name. Must not know what is believed.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from actors.probe.agents import AgentFinding, classify
+from actors.probe.contract import (
+    Address,
+    Capability,
+    ExitWatch,
+    Peer,
+    Probe,
+    ProbeError,
+    ProcessFacts,
+    ProcessGoneError,
+    ProcessHiddenError,
+    SocketMovedError,
+    UnsupportedPlatformError,
+)
+from actors.probe.terminal import TerminalFinding, find_terminal
+
+__all__ = [
+    "Address",
+    "AgentFinding",
+    "Capability",
+    "ExitWatch",
+    "Peer",
+    "Probe",
+    "ProbeError",
+    "ProcessFacts",
+    "ProcessGoneError",
+    "ProcessHiddenError",
+    "SocketMovedError",
+    "TerminalFinding",
+    "UnsupportedPlatformError",
+    "choose_probe",
+    "classify",
+    "find_terminal",
+]
+
+
+def choose_probe() -> Probe:
+    """Return the probe of this operating system.
+
+    Raises:
+        UnsupportedPlatformError: there is none; without it no caller can be named, so nothing should be started.
+
+    """
+    if sys.platform == "linux":
+        from actors.probe.linux import LinuxProbe  # noqa: PLC0415 - its modules exist on Linux only
+
+        return LinuxProbe()
+    raise UnsupportedPlatformError(
+        f"Tabwire cannot tell yet which process sends a request on {sys.platform}; run it on Linux (WSL 2 included)"
+    )

@@ -1,0 +1,177 @@
+"""What a probe answers: the values, the errors and the protocol that every operating system's probe fulfils.
+
+Owns the seam between "who is this, says the operating system" and everybody who asks. Must not know any operating system,
+nor what is believed of its answers (``actors.gateway``, ``actors.registry``).
+
+How to name the sender of an accepted connection, in this order, each step cheap enough for an event loop but one::
+
+    peer = probe.peer(local, remote)            # who holds the client's end; None: nobody on this host and network
+    peer.uid == probe.this_user()               # otherwise it is not ours to look at
+    pid = probe.owner(peer, known)              # None: look further, in a worker thread:
+    owners = probe.search_owners(peer)          # exactly one, or the answer is "ambiguous" or "unknown"
+    facts = probe.process(pid, holding=peer)    # read between two proofs that it is still the same process and socket
+
+Facts belong to one moment: an ``exec`` keeps a process's key and replaces program, arguments and environment. Keep them
+with the connection that they were read for (a socket that is closed on exec cannot outlive the program), not with the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from schemas.identity import ProcessKey
+
+Address = tuple[str, int]
+Capability = Literal[
+    "peer",  # the client's end of a connection, by its exact tuple
+    "owner",  # the processes that hold a socket
+    "process",  # program, arguments, folder, terminal variables of a process of this user
+    "exit_watch",  # an exit noticed without polling
+    "ancestry",  # whose child a process is
+    "unrepeatable_key",  # ProcessKey.pidfd is set: a key that no later process can have
+]
+
+
+class ProbeError(Exception):
+    """The operating system would not say; the message tells what was asked and why there is no answer."""
+
+
+class UnsupportedPlatformError(ProbeError):
+    """There is no probe for this operating system."""
+
+
+class ProcessGoneError(ProbeError):
+    """The process has exited, or its pid belongs to another process by now."""
+
+    def __init__(self, pid: int, reason: str) -> None:
+        super().__init__(f"process {pid}: {reason}")
+        self.pid = pid
+        self.reason = reason
+
+
+class ProcessHiddenError(ProbeError):
+    """The process exists and may not be read; ``reason`` is in words for the user."""
+
+    def __init__(self, pid: int, reason: str) -> None:
+        super().__init__(f"process {pid}: {reason}")
+        self.pid = pid
+        self.reason = reason
+
+
+class SocketMovedError(ProbeError):
+    """The process does not hold the socket that it was to be read for: closed meanwhile, or a recycled pid."""
+
+    def __init__(self, pid: int, inode: int) -> None:
+        super().__init__(f"process {pid} does not hold socket {inode} any more")
+        self.pid = pid
+        self.inode = inode
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The client's end of a connection: the kernel's number of that socket and the user who created it."""
+
+    inode: int
+    uid: int | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFacts:
+    """One process at one moment.
+
+    ``exe`` is the resolved program ("" for a kernel thread), ``script`` the resolved file that an interpreter runs (None
+    for a native program), ``tty`` the controlling terminal as ``ps`` prints it, ``leader`` the living leader of its session.
+    ``variables`` are the variables of ``actors.probe.terminal.VARIABLES`` that were set when the program started, and never
+    the rest of the environment. A process can overwrite what it declares there; that is why it ranks as declared only.
+    """
+
+    key: ProcessKey
+    parent: int
+    exe: str
+    argv: tuple[str, ...]
+    script: str | None
+    cwd: str | None
+    tty: str | None
+    leader: ProcessKey | None
+    variables: Mapping[str, str]
+
+
+class ExitWatch(Protocol):
+    """Tells when one process exits; to be closed, as it holds a file descriptor."""
+
+    @property
+    def process(self) -> ProcessKey:
+        """The watched process."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable when the process exits."""
+
+    def exited(self) -> bool:
+        """Tell whether the process has exited, without waiting."""
+
+    def close(self) -> None:
+        """Give the descriptor back; closing twice does nothing."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class Probe(Protocol):
+    """The operating system, asked who is who. Every method may be called from any thread."""
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """What this probe can answer here; what is not listed answers None or nothing, never something wrong."""
+
+    def this_user(self) -> int | str:
+        """Return the user we run as, in the form of ``Peer.uid``."""
+
+    def this_process(self) -> ProcessKey:
+        """Return the key of the calling process."""
+
+    def peer(self, local: Address, remote: Address) -> Peer | None:
+        """Find the client's end of a connection that we accepted: ``local`` is our end's address, ``remote`` the client's.
+
+        Microseconds. None when no process of this network namespace holds it (closed, or from elsewhere).
+        """
+
+    def owner(self, peer: Peer, known: Iterable[int]) -> int | None:
+        """Name the one process among ``known`` (most likely first) that holds the peer's socket; some 50 µs.
+
+        None when none holds it, and also when it may be shared (a second known process has it, or it would survive an
+        exec): then only a full search can tell.
+        """
+
+    def search_owners(self, peer: Peer) -> tuple[int, ...]:
+        """Name every process of the peer's user that holds its socket, in order of pid. Milliseconds: use a worker thread."""
+
+    def process(self, pid: int, holding: Peer | None = None) -> ProcessFacts:
+        """Read a process, proving that it was one and the same all the while, and held the peer's socket if one is given.
+
+        Raises:
+            ProcessGoneError: it has exited (a zombie has).
+            ProcessHiddenError: it may not be read.
+            SocketMovedError: it does not hold that socket.
+
+        """
+
+    def still_owner(self, pid: int, peer: Peer) -> bool:
+        """Tell whether a process holds the peer's socket now; False also when it is gone or hidden."""
+
+    def exit_watch(self, process: ProcessKey) -> ExitWatch:
+        """Watch a process.
+
+        Raises:
+            ProcessGoneError: that process is gone, whoever has its pid now.
+
+        """
+
+    def is_descendant(self, process: ProcessKey, ancestor: ProcessKey) -> bool:
+        """Tell whether a process is proven to be ``ancestor`` or to descend from it through living processes.
+
+        False is "not proven" (one of them is gone, or a process in between was), not the proof of the contrary.
+        """
