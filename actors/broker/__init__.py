@@ -1,0 +1,1 @@
+"""The broker as an actor: the bus's one process on the actor contract."""

@@ -1,0 +1,54 @@
+"""The publisher's side of an envelope: who speaks, at what time, under which id.
+
+The only place of ``bus`` that reads a clock and draws randomness for envelopes, so that everything else can be repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.envelope import Envelope
+from schemas.ids import RANDOM_BYTES, uuid7
+
+_SOURCE = re.compile(r"/(actor|client)(/[A-Za-z0-9_.~-]{1,64}){1,2}")
+
+
+class Source:
+    """One publisher: ``/actor/<name>/<incarnation>`` or ``/client/<name>/<pid>``."""
+
+    def __init__(self, source: str) -> None:
+        if not _SOURCE.fullmatch(source):
+            raise ValueError(f"source {source!r}: expected /actor/<name>/<incarnation> or /client/<name>/<pid>")
+        self.source = source
+
+    def envelope(
+        self,
+        subject: str,
+        data: Any,
+        *,
+        correlationid: str | None = None,
+        causationid: str | None = None,
+        id: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
+    ) -> Envelope:
+        """Put a fact (one of ``schemas.events``) into an envelope; without ``id`` a new UUID of version 7 is drawn."""
+        now = time.time_ns()
+        return Envelope(
+            id=id or uuid7(now // 1_000_000, os.urandom(RANDOM_BYTES)),
+            source=self.source,
+            type=data.TYPE,
+            subject=subject,
+            time=rfc3339(now),
+            data=data,
+            correlationid=correlationid,
+            causationid=causationid,
+        )
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """Write Unix time as RFC 3339 in UTC with microseconds: ``2026-11-21T01:50:01.123456Z``."""
+    seconds, rest = divmod(nanoseconds // 1000, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
