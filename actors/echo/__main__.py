@@ -1,0 +1,26 @@
+"""Run the echo server: under the supervisor (``python -m actors.echo``), or alone (``python -m actors.echo --port 8131``)."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+import anyio
+
+from actors.echo.server import LOOPBACK, serving
+
+
+async def _alone(port: int) -> None:
+    async with serving(port) as bound:
+        print(f"echo server on http://{LOOPBACK}:{bound}/v1", flush=True)  # noqa: T201  # what the caller waits for
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                return
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m actors.echo", description="The built-in model server.")
+    parser.add_argument("--port", type=int, required=True, help="run alone on this port of loopback; 0 takes a free one")
+    anyio.run(_alone, parser.parse_args().port)
+    sys.exit(0)

@@ -1,0 +1,258 @@
+"""The OpenAI Responses dialect: how its bodies are read and its replies are said. Pure.
+
+Codex's own habits that are read here: the user's text is the last ``user`` message that is not one of its contextual
+blocks; a title request asks for a JSON schema with ``title``; a compaction is either an ordinary request with a fixed
+prompt or one whose last item is ``compaction_trigger``; catalogued models bring ``additional_tools`` and run code instead
+of calling functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from actors.echo.plan import Asked, Frame, Kind, Reply, count_tokens
+from schemas.events import Usage
+
+_CONTEXTUAL = ("<environment_context>", "<user_instructions>", "<subagent_notification>", "<turn_aborted>", "<skill>")
+_COMPACTION_PROMPT = "CONTEXT CHECKPOINT COMPACTION"
+_TITLE_PROMPT = "User prompt:\n"
+_TOOL_OUTPUT_TEXT = "Output:\n"
+_OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
+
+
+class BodyError(ValueError):
+    """A body that is no request of this dialect; the message names the field."""
+
+
+def read_request(body: bytes, headers: Mapping[str, str]) -> Asked:
+    """Read a request; ``headers`` have lower-case names.
+
+    Raises:
+        BodyError: not JSON, or a field of the wrong type.
+
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BodyError(f"the body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BodyError("the body: expected an object")
+    items = _items(document)
+    schema = _schema(document)
+    text, answered, output = _last_turn(items)
+    kind = _kind(items, schema, text)
+    metadata = document.get("client_metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    return Asked(
+        model=_typed(document, "model", str, ""),
+        stream=_typed(document, "stream", bool, default=False),
+        kind=kind,
+        text=text.partition(_TITLE_PROMPT)[2] or text if kind == "title" else text,
+        answered=answered,
+        tool_output=output,
+        custom_tools=any(item.get("type") == "additional_tools" for item in items),
+        compaction_item=bool(items) and items[-1].get("type") == "compaction_trigger",
+        schema=schema,
+        cache_key=_typed(document, "prompt_cache_key", str, ""),
+        session=headers.get("session-id", "") or str(metadata.get("session_id", "")),
+        thread=headers.get("thread-id", "") or str(metadata.get("thread_id", "")),
+        input_tokens=count_tokens(_typed(document, "instructions", str, ""), *_texts(items)),
+    )
+
+
+def _typed(document: dict[str, Any], name: str, type_: type[Any], default: Any) -> Any:
+    value = document.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, type_):
+        raise BodyError(f"{name}: expected {type_.__name__}, got {type(value).__name__}")
+    return value
+
+
+def _items(document: dict[str, Any]) -> list[dict[str, Any]]:
+    given = document.get("input")
+    if isinstance(given, str):
+        return [{"type": "message", "role": "user", "content": given}]
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise BodyError("input: expected a text or a list of objects")
+    return given
+
+
+def _schema(document: dict[str, Any]) -> dict[str, Any] | None:
+    text = document.get("text")
+    form = text.get("format") if isinstance(text, dict) else None
+    schema = form.get("schema") if isinstance(form, dict) and form.get("type") == "json_schema" else None
+    return schema if isinstance(schema, dict) else None
+
+
+def _content(item: dict[str, Any], name: str = "content") -> str:
+    value = item.get(name, "")
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        return ""
+    return "\n".join(str(part.get("text", "")) for part in value if isinstance(part, dict))
+
+
+def _texts(items: list[dict[str, Any]]) -> Iterator[str]:
+    for item in items:
+        for name in ("content", "output", "arguments", "input", "encrypted_content"):
+            if name in item:
+                yield _content(item, name)
+
+
+def _last_turn(items: list[dict[str, Any]]) -> tuple[str, int, str]:
+    """Return the last user message, how many tool outputs follow it, and the text of the last of them."""
+    answered = 0
+    output = ""
+    for item in reversed(items):
+        kind = item.get("type", "message")
+        if kind in _OUTPUTS:
+            output = output or _content(item, "output")
+            answered += 1
+        if kind == "message" and item.get("role") == "user":
+            text = _content(item)
+            if not text.lstrip().startswith(_CONTEXTUAL):
+                return text, answered, (output.partition(_TOOL_OUTPUT_TEXT)[2] or output).strip()
+    return "", answered, output.strip()
+
+
+def _kind(items: list[dict[str, Any]], schema: dict[str, Any] | None, text: str) -> Kind:
+    if items and items[-1].get("type") == "compaction_trigger":
+        return "compaction"
+    if _COMPACTION_PROMPT in text:
+        return "compaction"
+    if schema is not None and list(schema.get("properties", {})) == ["title"]:
+        return "title"
+    return "turn"
+
+
+class Responses:
+    """Says replies in this dialect."""
+
+    name = "openai.responses"
+
+    def stream(self, reply: Reply) -> Iterator[Frame]:
+        """Say a reply as the event sequence of the real API, numbered from 0."""
+        for number, (type_, fields, paced) in enumerate(_events(reply)):
+            event = orjson.dumps({"type": type_, "sequence_number": number, **fields})
+            yield Frame(b"event: %s\ndata: %s\n\n" % (type_.encode(), event), paced)
+
+    def document(self, reply: Reply) -> tuple[int, bytes]:
+        """Say a reply as one JSON document; an error outcome is a status here, as in the real API."""
+        if reply.outcome.kind == "error":
+            return 500, self.error(500, code=reply.outcome.code, kind="server_error", message=reply.outcome.message)
+        status = reply.outcome.kind
+        return 200, orjson.dumps(_response(reply, status, [_item(reply, _done(reply))] if _has_item(reply) else []))
+
+    def error(self, status: int, *, code: str, kind: str, message: str) -> bytes:  # noqa: ARG002  # other dialects need it
+        """Say an error as the body of a status."""
+        return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code or None}})
+
+
+_Event = tuple[str, dict[str, Any], bool]
+
+
+def _events(reply: Reply) -> Iterator[_Event]:
+    yield "response.created", {"response": _response(reply, "in_progress", [])}, False
+    yield "response.in_progress", {"response": _response(reply, "in_progress", [])}, False
+    output: list[dict[str, Any]] = []
+    if _has_item(reply):
+        item = _item(reply, _done(reply))
+        output.append(item)
+        yield "response.output_item.added", {"output_index": 0, "item": _item(reply, "in_progress")}, False
+        yield from _tool_events(reply) if reply.tool else () if reply.compaction else _text_events(reply)
+        yield "response.output_item.done", {"output_index": 0, "item": item}, False
+    outcome = reply.outcome
+    if outcome.kind == "error":
+        yield "error", {"code": outcome.code, "message": outcome.message, "param": None}, False
+        return
+    yield f"response.{outcome.kind}", {"response": _response(reply, outcome.kind, output)}, False
+
+
+def _has_item(reply: Reply) -> bool:
+    return bool(reply.tool or reply.compaction or reply.deltas)
+
+
+def _done(reply: Reply) -> str:
+    return "completed" if reply.outcome.kind == "completed" else "incomplete"
+
+
+def _text_events(reply: Reply) -> Iterator[_Event]:
+    place = {"item_id": f"msg_{reply.moment.seed}", "output_index": 0, "content_index": 0}
+    empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    yield "response.content_part.added", {**place, "part": empty}, False
+    for delta in reply.deltas:
+        yield "response.output_text.delta", {**place, "delta": delta, "logprobs": []}, True
+    yield "response.output_text.done", {**place, "text": reply.text, "logprobs": []}, False
+    yield "response.content_part.done", {**place, "part": {**empty, "text": reply.text}}, False
+
+
+def _tool_events(reply: Reply) -> Iterator[_Event]:
+    tool = reply.tool
+    if tool is None:
+        return
+    name, field, prefix = (
+        ("custom_tool_call_input", "input", "ctc") if tool.custom else ("function_call_arguments", "arguments", "fc")
+    )
+    place = {"item_id": f"{prefix}_{reply.moment.seed}", "output_index": 0}
+    yield f"response.{name}.delta", {**place, "delta": tool.arguments}, True
+    yield f"response.{name}.done", {**place, field: tool.arguments}, False
+
+
+def _item(reply: Reply, status: str) -> dict[str, Any]:
+    """Return the reply's one output item; while it is in progress it has no content yet."""
+    seed, begun = reply.moment.seed, status == "in_progress"
+    if (tool := reply.tool) is not None:
+        said = "" if begun else tool.arguments
+        call = {"status": status, "call_id": f"call_{seed}", "name": tool.name}
+        if tool.custom:
+            return {"type": "custom_tool_call", "id": f"ctc_{seed}", **call, "input": said}
+        return {"type": "function_call", "id": f"fc_{seed}", **call, "arguments": said}
+    if reply.compaction:
+        return {"type": "compaction", "id": f"cmp_{seed}", "encrypted_content": "" if begun else reply.text}
+    part = {"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}
+    message = {"type": "message", "id": f"msg_{seed}", "status": status, "role": "assistant"}
+    return {**message, "content": [] if begun else [part]}
+
+
+def _response(reply: Reply, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
+    outcome = reply.outcome
+    return {
+        "id": f"resp_{reply.moment.seed}",
+        "object": "response",
+        "created_at": reply.moment.created,
+        "status": status,
+        "background": False,
+        "error": {"code": outcome.code, "message": outcome.message} if status == "failed" else None,
+        "incomplete_details": {"reason": outcome.code} if status == "incomplete" else None,
+        "instructions": None,
+        "max_output_tokens": None,
+        "model": reply.model,
+        "output": output,
+        "parallel_tool_calls": False,
+        "previous_response_id": None,
+        "reasoning": {"effort": None, "summary": None},
+        "store": False,
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "truncation": "disabled",
+        "usage": None if status == "in_progress" or reply.usage is None else _usage(reply.usage),
+        "metadata": {},
+    }
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input,
+        "input_tokens_details": {"cached_tokens": usage.cached_input},
+        "output_tokens": usage.output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": usage.total,
+    }

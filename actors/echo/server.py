@@ -1,0 +1,278 @@
+"""The echo server's sockets: routes, the control address, records. It decides nothing about a reply.
+
+Loopback only, and never for web pages: a request with an ``Origin``, or with a ``Host`` that is not loopback, is refused.
+
+Addresses: ``POST /v1/responses``, ``GET /v1/models`` (always OpenAI's list: Codex's own catalogue is 745 KB, it logs that
+it cannot read this one and goes on), and for tests
+
+``POST /control/next``     queue modes, one object or a list: ``{"mode": "status=503" or {"status": 503}, "session": id,
+                           "kind": "turn" | "title" | "compaction" | "any", "count": 1}``; they win over directives
+``GET /control/requests``  what was received, oldest first: ``?after=N`` newer ones, ``finished=1`` only those that are
+                           over; with ``count=K&wait=SECONDS`` the answer waits until there are K
+``DELETE /control``        forget modes, records and cache keys
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import anyio
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from actors.echo.coding import CodingError, decode_body
+from actors.echo.control import parse_next
+from actors.echo.directive import mode_of_request, read_directives
+from actors.echo.exchanges import Exchanges, ModeSource
+from actors.echo.mode import Mode, ModeError, show_mode
+from actors.echo.plan import Asked, Chunk, Dialect, End, Moment, plan_reply, plan_script
+from actors.echo.player import play
+from actors.echo.responses import BodyError, Responses, read_request
+from schemas.launch import redact_token
+
+LOOPBACK = "127.0.0.1"
+MAX_BODY = 64 * 1024 * 1024
+READ_SECONDS = 60.0
+MAX_POLL_SECONDS = 60.0
+_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_MODELS = ("echo", "gpt-5.1-codex")
+_SERVED = "POST /v1/responses, GET /v1/models, POST /control/next, GET /control/requests, DELETE /control"
+_NUMBER = web.RequestKey("number", int)
+
+
+@asynccontextmanager
+async def serving(port: int) -> AsyncIterator[int]:
+    """Serve on loopback while the context is open; gives the port, which matters when 0 was asked for.
+
+    Raises:
+        OSError: the port is taken.
+
+    """
+    runner = web.AppRunner(
+        EchoServer().application(),
+        access_log=None,
+        handler_cancellation=True,
+        auto_decompress=False,
+        shutdown_timeout=0.5,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, LOOPBACK, port).start()
+        yield runner.addresses[0][1]
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(3.0):
+            await runner.cleanup()
+
+
+class EchoServer:
+    """One server's routes over one set of exchanges."""
+
+    def __init__(self) -> None:
+        self._exchanges = Exchanges()
+        self._changed = anyio.Event()
+        self._responses = Responses()
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        application = web.Application(client_max_size=MAX_BODY, middlewares=[self._admit])
+        application.router.add_post("/v1/responses", self._create_response)
+        application.router.add_get("/v1/responses", self._refuse_upgrade)
+        application.router.add_get("/v1/models", self._list_models)
+        application.router.add_post("/control/next", self._queue_modes)
+        application.router.add_get("/control/requests", self._show_exchanges)
+        application.router.add_delete("/control", self._clear)
+        application.router.add_route("*", "/{any:.*}", self._unknown)
+        return application
+
+    # ------------------------------------------------------------------------------------------------ every request
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/control"):
+            return self._stranger(request) or await handler(request)
+        number = self._exchanges.begin(
+            received=time.time(),
+            method=request.method,
+            path=redact_token(request.path),
+            query=request.query_string,
+            headers=request.headers.items(),
+        )
+        request[_NUMBER] = number
+        begun = time.monotonic()
+        self._announce()
+        try:
+            response = self._stranger(request) or await handler(request)
+        except (anyio.get_cancelled_exc_class(), ConnectionError):
+            self._note(number, state="cancelled", cancelled=True, elapsed=time.monotonic() - begun)
+            raise
+        self._note_end(number, response, time.monotonic() - begun)
+        return response
+
+    def _stranger(self, request: web.Request) -> web.Response | None:
+        """Refuse what a web page could send."""
+        host = request.headers.get("host", "").rsplit(":", 1)[0] if request.headers.get("host") != "[::1]" else "[::1]"
+        if host not in _HOSTS:
+            return self._refusal(403, "host_refused", f"Host {host!r} is not this machine's loopback; use {LOOPBACK}")
+        if "origin" in request.headers or "sec-fetch-site" in request.headers:
+            return self._refusal(403, "origin_refused", "web pages may not call the echo server")
+        return None
+
+    def _refusal(self, status: int, code: str, message: str, dialect: Dialect | None = None) -> web.Response:
+        body = (dialect or self._responses).error(status, code=code, kind="invalid_request_error", message=message)
+        return web.Response(status=status, body=body, content_type="application/json")
+
+    def _note(self, number: int, **changes: Any) -> None:
+        self._exchanges.note(number, **changes)
+        self._announce()
+
+    def _note_end(self, number: int, response: web.StreamResponse, elapsed: float) -> None:
+        """Record how an exchange ended, unless playing it has said so already."""
+        for exchange in self._exchanges.after(number - 1)[:1]:
+            if exchange.number == number and exchange.state == "open":
+                state = "completed" if response.status < 400 else "refused"  # noqa: PLR2004  # HTTP's own line
+                self._exchanges.note(number, state=state, status=response.status)
+        self._note(number, elapsed=elapsed)
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    # ------------------------------------------------------------------------------------------------ /v1
+
+    async def _create_response(self, request: web.Request) -> web.StreamResponse:
+        number = request[_NUMBER]
+        try:
+            body = await self._body(request, number)
+            asked = read_request(body, {name.lower(): value for name, value in request.headers.items()})
+            asked, mode, source = self._choose(asked)
+            moment = Moment(secrets.token_hex(16), int(time.time()), self._exchanges.cached_input(asked.cache_key))
+            reply = plan_reply(asked, mode, moment)
+            script = plan_script(self._responses, asked, mode, reply)
+        except TimeoutError:
+            return self._refusal(408, "body_timeout", f"the body did not arrive within {READ_SECONDS:.0f} s")
+        except CodingError as error:
+            status = 413 if error.too_large else 415 if error.unsupported else 400
+            return self._refusal(status, "content_encoding", str(error))
+        except BodyError as error:
+            return self._refusal(400, "invalid_body", str(error))
+        except ModeError as error:
+            return self._refusal(400, "echo_directive", str(error))
+        replying = mode.status is None and script.head
+        self._note(
+            number,
+            dialect=self._responses.name,
+            kind=asked.kind,
+            model=asked.model,
+            stream=asked.stream,
+            session=asked.session,
+            thread=asked.thread,
+            cache_key=asked.cache_key,
+            mode=show_mode(mode),
+            mode_source=source,
+            status=script.status if script.head else None,
+            response_id=f"resp_{moment.seed}" if replying else "",
+            usage=reply.usage if replying else None,
+        )
+        with self._counting(number) as sent:
+            response = await play(request, script, sent)
+        whole = script.end is End.CLEAN and mode.fault is None
+        self._note(number, state="completed" if whole else "faulted")
+        if whole and replying and reply.outcome.kind == "completed":
+            self._exchanges.remember_input(asked.cache_key, asked.input_tokens)
+        return response
+
+    async def _body(self, request: web.Request, number: int) -> bytes:
+        with anyio.fail_after(READ_SECONDS):
+            body = await request.read()
+        self._note(number, body_sha256=sha256(body).hexdigest(), body_bytes=len(body))
+        decoded = decode_body(body, request.headers.get("content-encoding", ""))
+        self._note(number, decoded_bytes=len(decoded))
+        return decoded
+
+    def _choose(self, asked: Asked) -> tuple[Asked, Mode, ModeSource]:
+        """Find the mode of a request. Titles and compactions repeat prompts, so directives in them are not obeyed.
+
+        Raises:
+            ModeError: a directive that cannot be played.
+
+        """
+        if asked.kind == "turn":
+            text, modes = read_directives(asked.text)
+            asked = replace(asked, text=text)
+        else:
+            modes = ()
+        if (waiting := self._exchanges.take(asked)) is not None:
+            return asked, waiting, "control"
+        return asked, mode_of_request(modes, asked.answered), "prompt" if modes else "default"
+
+    @contextmanager
+    def _counting(self, number: int) -> Iterator[Callable[[Chunk], None]]:
+        """Record what was sent when playing is over, however it ends."""
+        events = size = 0
+
+        def sent(chunk: Chunk) -> None:
+            nonlocal events, size
+            events += chunk.events
+            size += len(chunk.content)
+
+        try:
+            yield sent
+        finally:
+            self._note(number, events_sent=events, bytes_sent=size)
+
+    async def _refuse_upgrade(self, request: web.Request) -> web.Response:
+        if request.headers.get("upgrade", "").lower() != "websocket":
+            return self._refusal(405, "method_not_allowed", "GET /v1/responses is only a websocket's upgrade; use POST")
+        response = self._refusal(426, "upgrade_refused", "websockets are not served here; use POST /v1/responses")
+        response.headers["upgrade"] = "HTTP/1.1"
+        return response
+
+    async def _list_models(self, _request: web.Request) -> web.Response:
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "tabwire"} for name in _MODELS]
+        return _json({"object": "list", "data": models})
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        where = f"{request.method} {redact_token(request.path)}"
+        return self._refusal(404, "not_found", f"{where} is not served here; known: {_SERVED}")
+
+    # ------------------------------------------------------------------------------------------------ /control
+
+    async def _queue_modes(self, request: web.Request) -> web.Response:
+        try:
+            with anyio.fail_after(READ_SECONDS):
+                self._exchanges.add(parse_next(await request.read()))
+        except TimeoutError:
+            return self._refusal(408, "body_timeout", f"the body did not arrive within {READ_SECONDS:.0f} s")
+        except ModeError as error:
+            return self._refusal(400, "echo_mode", str(error))
+        return _json({"waiting": self._exchanges.waiting})
+
+    async def _show_exchanges(self, request: web.Request) -> web.Response:
+        try:
+            after, count = (int(request.query.get(name, "0")) for name in ("after", "count"))
+            wait = float(request.query.get("wait", "0"))
+        except ValueError as error:
+            return self._refusal(400, "echo_query", f"after and count are whole numbers, wait is seconds: {error}")
+        if not 0 <= wait <= MAX_POLL_SECONDS:
+            return self._refusal(400, "echo_query", f"wait: expected 0 to {MAX_POLL_SECONDS:.0f} seconds, got {wait}")
+        finished = request.query.get("finished", "") in ("1", "yes")
+        with anyio.move_on_after(wait):
+            while len(self._exchanges.after(after, finished=finished)) < count:
+                await self._changed.wait()
+        found = self._exchanges.after(after, finished=finished)
+        return _json({"last": self._exchanges.last, "waiting": self._exchanges.waiting, "requests": found})
+
+    async def _clear(self, _request: web.Request) -> web.Response:
+        self._exchanges.clear()
+        return _json({"last": self._exchanges.last})
+
+
+def _json(document: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(document), content_type="application/json")
