@@ -1,0 +1,1 @@
+"""End to end: the real supervisor, the real actors, the real agents."""

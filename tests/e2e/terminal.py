@@ -1,0 +1,64 @@
+"""A tmux server of the test's own: panes are opened, typed into and read, and end with the block."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+DEADLINE = 30.0
+
+
+class Tmux:
+    """One tmux server on a private socket, with no configuration of the user's."""
+
+    def __init__(self, socket: Path) -> None:
+        self._base = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        subprocess.run([*self._base, "kill-server"], capture_output=True, timeout=10, check=False)
+
+    def _run(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
+        env = dict(os.environ if environ is None else environ)
+        done = subprocess.run([*self._base, *arguments], env=env, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout
+
+    def open(self, command: str, environ: Mapping[str, str], cwd: Path) -> str:
+        """Open a window that runs a shell command with exactly this environment; return its pane id (``%3``)."""
+        variables = " ".join(
+            f"{name}={shlex.quote(value)}" for name, value in environ.items() if name not in ("TMUX", "TMUX_PANE")
+        )
+        keep = 'TMUX="$TMUX" TMUX_PANE="$TMUX_PANE"'
+        # A session of its own each: windows of one session would share its size and close with it.
+        place = ["new-session", "-d", "-P", "-F", "#{pane_id}", "-x", "120", "-y", "40", "-c", str(cwd)]
+        return self._run(*place, f"exec env -i {keep} {variables} {command}", environ=environ).strip()
+
+    def screen(self, pane: str, *, styled: bool = False) -> str:
+        """Return what a pane shows now."""
+        return self._run("capture-pane", "-p", "-t", pane, *(["-e"] if styled else []))
+
+    def type(self, pane: str, text: str) -> None:
+        """Type text as a person would, with no key behind it."""
+        self._run("send-keys", "-t", pane, "-l", text)
+
+    def press(self, pane: str, *keys: str) -> None:
+        """Press keys by name (``Enter``, ``C-c``)."""
+        self._run("send-keys", "-t", pane, *keys)
+
+    def wait_for(self, pane: str, text: str, deadline: float = DEADLINE) -> str:
+        """Wait until a pane shows a text; a screen can only be polled."""
+        end = time.monotonic() + deadline
+        while time.monotonic() < end:
+            screen = self.screen(pane)
+            if text in screen:
+                return screen
+            time.sleep(0.05)
+        raise AssertionError(f"{text!r} did not appear within {deadline} s on:\n{self.screen(pane)}")

@@ -1,0 +1,126 @@
+"""Codex's TUI, the real one, in a real tmux: with a process of its own, behind ``tabwire run``, and in the shared daemon."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.codex import Codex, needs_codex
+from tests.e2e.system import System, running
+from tests.e2e.terminal import Tmux
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.codex,
+    needs_codex,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
+]
+
+
+PROMPT = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(tmp_path_factory.mktemp("tabwire") / "home") as system:
+        yield system
+
+
+@pytest.fixture
+def codex(tmp_path: Path, system: System) -> Codex:
+    codex = Codex(tmp_path, system)
+    subprocess.run(
+        [codex.binary, "login", "--with-api-key"],
+        env=codex.environ(),
+        input="dummy-key-0001",
+        text=True,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return codex
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    with Tmux(tmp_path / "tmux.sock") as tmux:
+        yield tmux
+
+
+def prompt(tmux: Tmux, pane: str, text: str) -> None:
+    """Type a prompt; Enter goes apart from the text, since Codex takes one burst of both for a paste."""
+    tmux.wait_for(pane, PROMPT)
+    tmux.type(pane, text)
+    tmux.wait_for(pane, text)
+    tmux.press(pane, "Enter")
+
+
+def test_a_tui_of_its_own_is_known_by_its_pane_and_not_by_an_inherited_tab(codex: Codex, system: System, tmux: Tmux) -> None:
+    pane = tmux.open(
+        shlex.join([codex.binary, "--no-daemon"]), codex.environ("11111111-aaaa-4aaa-8aaa-aaaaaaaaaaaa"), codex.work
+    )
+    prompt(tmux, pane, "hello from a pane")
+    turn = system.until(
+        lambda so_far: any(e.envelope.type == "request.completed" and "codex-" in e.envelope.subject for e in so_far)
+    )
+    session = next(
+        e.envelope.data.session for e in turn if e.envelope.type == "request.completed" and "codex-" in e.envelope.subject
+    )
+    row = system.sessions()[session]
+    assert row["verdict"] == "verified"
+    assert row["process_kind"] == "tui"
+    assert row["terminal"].startswith("tmux:")
+    assert row["terminal"].endswith(f":{pane}")
+    titles = system.until_count("request.attributed", thread_kind="title")
+    assert all(title.envelope.data.conversation is None for title in titles)
+    assert not [other for other in system.sessions() if other.startswith("codex-") and other != session]
+
+
+def test_a_tui_behind_run_bypasses_the_daemon_and_is_identified(codex: Codex, system: System, tmux: Tmux) -> None:
+    pane = tmux.open(shlex.join(system.command("run", "--", codex.binary)), codex.environ(), codex.work)
+    (launched,) = system.until_count("launch.started")
+    launch = launched.envelope.data.launch
+    assert system.sessions()[launch]["verdict"] == "unverified"
+    prompt(tmux, pane, "hello from a launch")
+    (identified,) = system.until_count("session.identified", provisional=launch)
+    row = system.sessions()[identified.envelope.data.session]
+    assert (row["verdict"], row["process_kind"], row["launch"]) == ("verified", "tui", launch)
+    assert row["terminal"].endswith(f":{pane}")
+
+
+def test_the_shared_daemon_verifies_conversations_and_claims_no_tab(codex: Codex, system: System, tmux: Tmux) -> None:
+    first, second = "22222222-bbbb-4bbb-8bbb-bbbbbbbbbbbb", "33333333-cccc-4ccc-8ccc-cccccccccccc"
+    try:
+        for tab in (first, second):
+            pane = tmux.open(shlex.join([codex.binary]), codex.environ(tab), codex.work)
+            prompt(tmux, pane, f"hello from {tab[:8]}")
+            system.until(
+                lambda so_far: len({e.envelope.data.session for e in so_far if daemon_turn(e)}) >= (1 if tab == first else 2)  # noqa: B023
+            )
+        rows = [row for row in system.sessions().values() if row["process_kind"] == "daemon" and not row["provisional"]]
+        assert len(rows) == 2
+        for row in rows:
+            assert row["verdict"] == "verified"
+            assert row["terminal"] is None
+            assert "daemon" in row["terminal_missing"]
+            because = " ".join(system.json("explain", row["session"])["because"])
+            assert "daemon" in because
+            assert "tabwire run" in because
+    finally:
+        subprocess.run(
+            [codex.binary, "app-server", "daemon", "stop"], env=codex.environ(), capture_output=True, timeout=60, check=False
+        )
+
+
+def daemon_turn(event: object) -> bool:
+    envelope = event.envelope  # type: ignore[attr-defined]
+    return (
+        envelope.type == "request.attributed"
+        and envelope.data.process_kind == "daemon"
+        and envelope.data.conversation is not None
+    )
