@@ -1,0 +1,42 @@
+"""One way to write a small file: whole or not at all, private from birth, on the disk before its name is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+
+def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace ``path`` by ``content``: a new file with ``mode``, synced, renamed over the old one, its folder synced.
+
+    Raises:
+        OSError: the folder is missing or not ours, or the disk refused; the old file is untouched then.
+
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:  # buffered: writes everything or raises, where os.write may write a part
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable. Windows cannot open folders and makes renames durable by itself."""
+    flag = getattr(os, "O_DIRECTORY", None)
+    if flag is None:
+        return
+    descriptor = os.open(folder, os.O_RDONLY | flag)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
