@@ -1,0 +1,229 @@
+"""Who sent a request: the session it counts for, and every statement that was believed or not, with the reason.
+
+Theory of operation
+-------------------
+Three accounts meet here. A *launch* was told by us (rank 1): its token is believed only while the launched process lives
+and only from it or a descendant. The *caller* is what the kernel says of the connection (rank 2), and what its process
+declares (rank 3: the terminal in its environment). The *claims* are the request's own (rank 4).
+
+A lower rank never overrides a higher one. A conversation header is believed only from a process that is an agent of that
+kind, by its executable or by our launch; anybody else who claims one keeps its own session, and the claim is kept as a
+conflict. A shared daemon speaks for many tabs and its environment is that of the tab that happened to start it: its
+conversation is believed and its terminal never is.
+
+Pure. Must not know sockets, headers' names, or providers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from actors.gateway.claims import Claims
+from schemas.events import ProcessKind, ThreadKind
+from schemas.evidence import Evidence, Rank, Subject
+from schemas.identity import (
+    ConversationKey,
+    LaunchId,
+    ProcessKey,
+    SessionId,
+    TerminalKey,
+    process_id,
+    process_session,
+    session_of,
+)
+from schemas.launch import LaunchRecord
+
+OTHER: Final = "other"
+DAEMON_TERMINAL: Final = (
+    "the shared daemon sends for every tab, with the environment of the one that started it; `tabwire run codex` proves the tab"
+)
+
+
+class Caller(Struct, frozen=True):
+    """What is known of the process behind a connection; built once per process and shared by its requests.
+
+    ``evidence`` holds the statements that are true of the process whatever it sends. Without a process, ``missing`` says
+    why there is none and ``evidence`` lists the candidates.
+    """
+
+    process: ProcessKey | None = None
+    agent: str = OTHER
+    kind: ProcessKind = OTHER
+    terminal: TerminalKey | None = None
+    terminal_missing: str = ""
+    cwd: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    missing: str = ""
+
+
+Relation = Literal["same", "descendant", "stranger", "unknown"]
+
+
+class Standing(Struct, frozen=True):
+    """What a launch token is worth now: the launch it names, and how the caller's process stands to the launched one."""
+
+    worth: Literal["none", "unknown", "ended", "living"] = "none"
+    record: LaunchRecord | None = None
+    relation: Relation = "unknown"
+
+
+NO_LAUNCH: Final = Standing()
+
+
+class Attribution(Struct, frozen=True):
+    """Who sent a request; ``launch`` is set only when its token was believed."""
+
+    session: SessionId | None
+    agent: str
+    conversation: ConversationKey | None
+    thread: str | None
+    thread_kind: ThreadKind
+    parent_thread: str | None
+    process: ProcessKey | None
+    process_kind: ProcessKind
+    terminal: TerminalKey | None
+    terminal_missing: str
+    launch: LaunchRecord | None
+    cwd: str | None
+    evidence: tuple[Evidence, ...]
+
+
+def caller_of(
+    process: ProcessKey,
+    agent: str,
+    kind: ProcessKind,
+    *,
+    terminal: TerminalKey | None = None,
+    terminal_missing: str = "",
+    seated: tuple[Evidence, ...] = (),
+    cwd: str | None = None,
+) -> Caller:
+    """Build a caller from what was read of its process; ``seated`` is what was said for and against its terminal.
+
+    A shared daemon's terminal is rejected here, once and for all.
+    """
+    evidence = [_evidence(Rank.KERNEL, "socket owner", "process", process_id(process), "the one owner of the connection")]
+    if agent != OTHER:
+        evidence.append(_evidence(Rank.KERNEL, "executable", "agent", agent, f"runs as {kind}"))
+    if kind == "daemon":
+        seated = tuple(replace(one, rejected=one.rejected or DAEMON_TERMINAL) for one in seated)
+        terminal, terminal_missing, cwd = None, DAEMON_TERMINAL, None
+    return Caller(process, agent, kind, terminal, terminal_missing[:300], cwd, (*evidence, *seated))
+
+
+def unknown_caller(missing: str, candidates: tuple[str, ...] = ()) -> Caller:
+    """Build a caller whose process is not known, and say why; candidates are listed, never chosen from."""
+    rejected = tuple(_evidence(Rank.KERNEL, "socket owner", "process", name, rejected=missing) for name in candidates)
+    if not rejected:
+        rejected = (_evidence(Rank.KERNEL, "socket owner", "process", "unknown", rejected=missing),)
+    return Caller(evidence=rejected, missing=missing, terminal_missing=f"the caller's process is not known: {missing}"[:300])
+
+
+def attribute(caller: Caller, standing: Standing, claims: Claims) -> Attribution:
+    """Join the three accounts of a request."""
+    launch, told = _launch(caller, standing)
+    agent = caller.agent if launch is None or caller.agent != OTHER else launch.agent
+    conversation, said = _conversation(caller, launch, claims)
+    believed = conversation is not None or (claims.agent != "" and _speaks(caller, launch, claims))
+    if conversation is not None:
+        session: SessionId | None = session_of(conversation)
+    elif launch is not None:
+        session = SessionId(launch.launch)
+    else:
+        session = None if caller.process is None else process_session(caller.process)
+    terminal, missing, seated = _terminal(caller, launch)
+    return Attribution(
+        session=session,
+        agent=claims.agent if conversation is not None else agent,
+        conversation=conversation,
+        thread=claims.thread if believed else None,
+        thread_kind=claims.thread_kind if believed else "unknown",
+        parent_thread=claims.parent_thread if believed else None,
+        process=caller.process,
+        process_kind=caller.kind,
+        terminal=terminal,
+        terminal_missing=missing,
+        launch=launch,
+        cwd=caller.cwd or (launch.cwd if launch is not None else None),
+        evidence=(*told, *caller.evidence, *seated, *said),
+    )
+
+
+def _launch(caller: Caller, standing: Standing) -> tuple[LaunchRecord | None, tuple[Evidence, ...]]:
+    record = standing.record
+    if record is None or standing.worth != "living":
+        return None, ()
+    if standing.relation in ("same", "descendant"):
+        note = "from the launched process" if standing.relation == "same" else "from a descendant of the launched process"
+        return record, (_evidence(Rank.TOLD_BY_US, "launch token", "launch", record.launch, note),)
+    if standing.relation == "stranger":
+        reason = "the caller is neither the launched process nor a descendant of it"
+        return None, (_evidence(Rank.TOLD_BY_US, "launch token", "launch", record.launch, rejected=reason, conflict=True),)
+    reason = f"whether the caller descends from the launched process could not be read: {caller.missing or 'not known'}"
+    return None, (_evidence(Rank.TOLD_BY_US, "launch token", "launch", record.launch, rejected=reason),)
+
+
+def _speaks(caller: Caller, launch: LaunchRecord | None, claims: Claims) -> bool:
+    return claims.agent in (caller.agent, None if launch is None else launch.agent)
+
+
+def _conversation(
+    caller: Caller, launch: LaunchRecord | None, claims: Claims
+) -> tuple[ConversationKey | None, tuple[Evidence, ...]]:
+    """Believe a claim of a conversation, or say why not."""
+    if claims.agent == "":
+        return None, ()
+    kind, value = f"header {claims.header}", claims.conversation or ""
+    rejected, conflict = "", False
+    if claims.conversation is None:
+        rejected = claims.problem
+    elif caller.process is None and launch is None:
+        rejected = "the caller's process is not known, and a header alone proves nothing"
+    elif not _speaks(caller, launch, claims):
+        rejected, conflict = f"the caller is no {claims.agent} (it is {caller.agent!r})", True
+    elif claims.thread_kind == "title":
+        rejected = "a title request belongs to no conversation; it counts for its process"
+    evidence = (_evidence(Rank.REQUEST_DECLARED, kind, "conversation", value, rejected=rejected, conflict=conflict),)
+    return (None if rejected else claims.conversation), evidence
+
+
+def _terminal(caller: Caller, launch: LaunchRecord | None) -> tuple[TerminalKey | None, str, tuple[Evidence, ...]]:
+    """Prefer the terminal that our launch recorded to the one that the process declares."""
+    if launch is None or launch.terminal is None:
+        return caller.terminal, "" if caller.terminal is not None else caller.terminal_missing, ()
+    seated = [_evidence(Rank.TOLD_BY_US, "launch record", "terminal", launch.terminal)]
+    if caller.terminal is not None and caller.terminal != launch.terminal:
+        reason = "it was launched in another terminal"
+        seated.append(
+            _evidence(Rank.PROCESS_DECLARED, "environment", "terminal", caller.terminal, rejected=reason, conflict=True)
+        )
+    return launch.terminal, "", tuple(seated)
+
+
+def launch_id(attribution: Attribution) -> LaunchId | None:
+    """Return the launch that was believed."""
+    return None if attribution.launch is None else attribution.launch.launch
+
+
+def _evidence(
+    rank: Rank,
+    kind: str,
+    proves: Subject,
+    value: str,
+    note: str = "",
+    *,
+    rejected: str = "",
+    conflict: bool = False,
+) -> Evidence:
+    return Evidence(
+        rank=rank,
+        kind=kind[:64],
+        proves=proves,
+        value=value[:300],
+        note=note[:300],
+        rejected=rejected[:300],
+        conflict=conflict,
+    )

@@ -1,0 +1,83 @@
+"""How each API says things: which dialect a path speaks, and how a refusal, a failure or a cut stream sounds in it.
+
+Pure. The statuses are those that make the agent do the right thing: Codex shows a 400 verbatim and tries a 403 six times,
+Claude Code re-sends a 400 up to five times and takes a 403 for an answer; Codex reads ``response.failed`` and ignores
+``error`` events, Claude Code the other way round. Must not know requests or providers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from schemas.events import Dialect
+
+JSON: Final = "application/json"
+
+_ANTHROPIC_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    529: "overloaded_error",
+}
+_SERVER_ERROR: Final = 500
+
+
+def dialect_of(rest: str, *, anthropic: bool) -> Dialect:
+    """Tell the dialect of a path below ``/v1``; ``anthropic`` is whether the caller sent ``anthropic-version``."""
+    path = rest.partition("?")[0]
+    if path == "/responses" or path.startswith("/responses/"):
+        return "openai.responses"
+    if path == "/chat/completions" or path.startswith("/chat/completions/"):
+        return "openai.chat"
+    if anthropic or path == "/messages" or path.startswith("/messages/"):
+        return "anthropic.messages"
+    return "openai.other"
+
+
+def policy_status(dialect: Dialect) -> int:
+    """Return the status of a refusal that no repetition can change, such that the agent shows it and stops."""
+    return 403 if dialect == "anthropic.messages" else 400
+
+
+def error_body(dialect: Dialect, status: int, code: str, message: str, request: str = "") -> bytes:
+    """Write an error as the caller's API writes errors."""
+    if dialect == "anthropic.messages":
+        kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= _SERVER_ERROR else "invalid_request_error")
+        body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}}
+        if request:
+            body["request_id"] = request
+        return orjson.dumps(body)
+    kind = "server_error" if status >= _SERVER_ERROR else "invalid_request_error"
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+def stream_error(dialect: Dialect, code: str, message: str, response: str | None) -> bytes:
+    """Write the event that ends a stream badly, as bytes to append to it; empty when the dialect has none.
+
+    It starts with a blank line: the stream may have been cut inside an event, and a half event must not swallow this one.
+    """
+    if dialect == "openai.responses":
+        failed = {
+            "type": "response.failed",
+            "response": {
+                "id": response or "resp_unknown",
+                "object": "response",
+                "status": "failed",
+                "error": {"code": code, "message": message},
+                "output": [],
+                "usage": None,
+            },
+        }
+        return b"\n\nevent: response.failed\ndata: " + orjson.dumps(failed) + b"\n\n"
+    if dialect == "anthropic.messages":
+        error = {"type": "error", "error": {"type": "api_error", "message": message}}
+        return b"\n\nevent: error\ndata: " + orjson.dumps(error) + b"\n\n"
+    if dialect == "openai.chat":
+        return b"\n\ndata: " + error_body(dialect, _SERVER_ERROR, code, message) + b"\n\n"
+    return b""

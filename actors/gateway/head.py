@@ -1,0 +1,91 @@
+"""The head of a request as the gateway reads it, once: where it wants to go and what it says about itself.
+
+Pure. Owns the paths that exist. Must not know sockets, nor what is decided about the head.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, Literal, Protocol
+
+from msgspec import Struct
+
+from actors.gateway.dialect import dialect_of
+from schemas.events import Dialect
+
+Place = Literal["api", "health", "unknown"]
+
+_PREFIX: Final = re.compile(r"(?:/s/([^/?]*))?/v1(/[^?]*)?(?:\?(.*))?", re.ASCII)
+_HEALTH: Final = {"/health": "all", "/health/live": "live", "/health/ready": "ready"}
+_TRICKS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)|//|\\|%2f|%5c|[^!-~]", re.IGNORECASE)
+_LINE: Final = 300
+
+
+class Fields(Protocol):
+    """Header fields, whatever multi-dict carries them; names compare without case."""
+
+    def get(self, name: str, default: str = "") -> str: ...  # noqa: D102
+    def getall(self, name: str, default: list[str]) -> list[str]: ...  # noqa: D102
+    def items(self) -> Iterable[tuple[str, str]]: ...  # noqa: D102
+    def __contains__(self, name: object) -> bool: ...
+
+
+class Target(Struct, frozen=True):
+    """Where a request wants to go.
+
+    ``rest`` is what follows ``/v1``, query included, exactly as it came. ``shown`` is the path fit for events: without
+    launch token and query, either of which may hold a secret.
+    """
+
+    place: Place
+    shown: str
+    rest: str = ""
+    token: str | None = None
+    trick: bool = False
+
+
+class Head(Struct, frozen=True):
+    """A request's head."""
+
+    method: str
+    target: Target
+    fields: Fields
+    dialect: Dialect
+    upgrade: bool = False
+    length: int | None = None
+
+
+def read_target(raw: str) -> Target:
+    """Read a request target. Only the origin form is served, and no path that another reader could resolve otherwise."""
+    path = raw.partition("?")[0]
+    if path in _HEALTH:
+        return Target("health", path, _HEALTH[path])
+    found = _PREFIX.fullmatch(raw)
+    if found is None:
+        return Target("unknown", _shown(path))
+    token, rest, query = found.groups()
+    rest = rest or "/"
+    return Target(
+        "api",
+        _shown(path if token is None else f"/s/…/v1{rest}"),
+        rest if query is None else f"{rest}?{query}",
+        token,
+        bool(_TRICKS.search(rest)),
+    )
+
+
+def read_head(method: str, raw: str, fields: Fields, *, upgrade: bool = False, length: int | None = None) -> Head:
+    """Build the head of a request from its parsed parts."""
+    target = read_target(raw)
+    dialect: Dialect = "unknown"
+    if target.place == "api":
+        dialect = dialect_of(target.rest, anthropic="anthropic-version" in fields)
+    return Head(method, target, fields, dialect, upgrade, length)
+
+
+def _shown(path: str) -> str:
+    if path.startswith("/s/"):
+        path = re.sub(r"^/s/[^/]*", "/s/…", path)
+    text = "".join(char if char.isprintable() else "�" for char in path)
+    return text if len(text) <= _LINE else text[: _LINE - 1] + "…"

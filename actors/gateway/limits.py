@@ -1,0 +1,46 @@
+"""Every bound of the gateway, in one place: sizes in bytes, times in seconds.
+
+Must not know who enforces them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MIB: Final = 1024 * 1024
+
+# What a caller may send.
+REQUEST_LINE: Final = 8 * 1024
+HEADER_FIELD: Final = 16 * 1024
+HEADER_BLOCK: Final = 32 * 1024
+HEADERS: Final = 100
+BODY: Final = 64 * MIB
+BODIES_HELD: Final = 256 * MIB  # all callers together; beyond it a request is refused with 503, not queued
+
+# How long a caller may take.
+HEAD_DEADLINE: Final = 10.0
+BODY_DEADLINE: Final = 120.0
+BODY_GRACE: Final = 10.0  # after it, a body must arrive at BODY_RATE on average
+BODY_RATE: Final = 1024
+KEEP_ALIVE: Final = 75.0
+LINGER: Final = 2.0  # reading the rest of a refused body, so that the refusal is seen
+
+# How many callers.
+CONNECTIONS: Final = 256
+SWEEP: Final = 0.25  # deadlines are checked this often, instead of a timer for each chunk
+
+# What is read of bodies, beside passing them on.
+PEEK_INLINE: Final = 1 * MIB  # a larger request body is peeked at in a worker thread
+PEEK_INFLATED: Final = 8 * MIB  # a compressed request body is inflated this far
+EVENT: Final = 2 * MIB  # one event of a stream, kept until its end is seen
+JSON_ANSWER: Final = 4 * MIB
+
+# Identity.
+IDENTITY_WAIT: Final = 0.2
+KNOWN_CANDIDATES: Final = 16
+SEARCHES: Final = 2  # full scans at once
+LAUNCH_POLL: Final = 1.0
+ENDED_LAUNCHES: Final = 1024
+PROCESSES: Final = 4096
+
+SHUTDOWN_GRACE: Final = 2.0
