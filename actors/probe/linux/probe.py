@@ -1,0 +1,264 @@
+"""The probe of Linux.
+
+Theory of operation
+-------------------
+Everything that ``/proc`` says, it says of a *number*, and numbers are reused. So a process is first opened as a pidfd, then
+read, then shown to be alive still: as long as it lives, its number is its own, so that every read in between was of it.
+An exec in between would mix two programs; it moves the program's environment, so ``Stat.image`` is compared around the reads.
+
+A connection's owner is looked for among the known agents first. One of them holding the socket is enough for a quick answer
+only when nobody else can: a descriptor that is closed on exec never reaches another program by inheritance, and a copy made
+by a fork alone has the same descriptor number, which is looked at in the other known processes. What remains (a fork without
+exec between ``connect`` and this look, in a process that is not known; a socket deliberately passed on) needs the owner's own
+program to do it. Everything doubtful is left to the full search.
+
+Must not know agents, terminals' meaning, or sessions.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from hashlib import blake2s
+from pathlib import Path
+
+from actors.probe.agents import script_argument
+from actors.probe.contract import (
+    Address,
+    Capability,
+    Peer,
+    ProbeError,
+    ProcessFacts,
+    ProcessGoneError,
+    ProcessHiddenError,
+    SocketMovedError,
+)
+from actors.probe.linux import procfs
+from actors.probe.linux.inet_diag import SocketTable
+from actors.probe.linux.pidfd import PidfdWatch, has_exited, held, inodes_are_unique, open_pidfd, unique_inode
+from actors.probe.linux.procfs import Stat, read_stat
+from schemas.identity import ProcessKey
+
+_EXEC_RETRIES = 3
+_MAX_ANCESTORS = 128
+
+
+class LinuxProbe:
+    """A ``Probe``. Its only state is a netlink socket and the place where a socket was found last."""
+
+    def __init__(self) -> None:
+        self._host = _host()
+        self._boot = _first_line("/proc/sys/kernel/random/boot_id")
+        self._sockets = SocketTable()
+        self._last_found: tuple[int, int, int] | None = None
+        self.capabilities = self._find_capabilities()
+
+    def this_user(self) -> int:
+        """Return the effective uid, which new sockets are given."""
+        return os.geteuid()
+
+    def this_process(self) -> ProcessKey:
+        """Return the key of the calling process."""
+        pid = os.getpid()
+        with held(pid) as descriptor:
+            return self._key(pid, read_stat(pid), descriptor)
+
+    def peer(self, local: Address, remote: Address) -> Peer | None:
+        """See ``Probe.peer``."""
+        return self._sockets.find(remote, local) if "peer" in self.capabilities else None
+
+    def owner(self, peer: Peer, known: Iterable[int]) -> int | None:
+        """See ``Probe.owner``."""
+        candidates = iter(known)
+        for pid in candidates:
+            descriptor = self._find(pid, peer)
+            if descriptor is None:
+                continue
+            if not self._is_private(pid, descriptor) or any(
+                procfs.is_socket_at(other, descriptor, peer.inode) for other in candidates if other != pid
+            ):
+                return None
+            return pid
+        return None
+
+    def search_owners(self, peer: Peer) -> tuple[int, ...]:
+        """See ``Probe.search_owners``."""
+        owners = []
+        with os.scandir(procfs.PROC) as entries:
+            for entry in entries:
+                if not entry.name.isdecimal():
+                    continue
+                try:
+                    if entry.stat().st_uid == peer.uid and procfs.find_socket(int(entry.name), peer.inode) is not None:
+                        owners.append(int(entry.name))
+                except procfs.UNREADABLE:
+                    continue  # gone, or not readable by us: then it cannot be shown to be the owner
+        return tuple(sorted(owners))
+
+    def still_owner(self, pid: int, peer: Peer) -> bool:
+        """See ``Probe.still_owner``."""
+        return self._find(pid, peer) is not None
+
+    def process(self, pid: int, holding: Peer | None = None) -> ProcessFacts:
+        """See ``Probe.process``."""
+        with held(pid) as descriptor:
+            for _ in range(_EXEC_RETRIES):
+                before = self._living(pid)
+                if holding is not None and not self.still_owner(pid, holding):
+                    self._living(pid)
+                    raise SocketMovedError(pid, holding.inode)
+                facts = self._read(pid, before, descriptor)
+                after = self._living(pid)
+                if before.image == after.image:
+                    break
+            else:
+                raise ProcessHiddenError(pid, "starts one program after the other, faster than it can be read")
+            if has_exited(descriptor):
+                raise ProcessGoneError(pid, "exited while it was read")
+            if holding is not None and not self.still_owner(pid, holding):
+                raise SocketMovedError(pid, holding.inode)
+            return facts
+
+    def exit_watch(self, process: ProcessKey) -> PidfdWatch:
+        """See ``Probe.exit_watch``."""
+        watch = PidfdWatch(process, open_pidfd(process.pid))
+        try:
+            self._prove(process, watch)
+        except BaseException:
+            watch.close()
+            raise
+        return watch
+
+    def is_descendant(self, process: ProcessKey, ancestor: ProcessKey) -> bool:
+        """See ``Probe.is_descendant``."""
+        try:
+            with self.exit_watch(process) as watched, self.exit_watch(ancestor) as above:
+                proven = process == ancestor or self._reaches(process.pid, ancestor.pid)
+                return proven and not watched.exited() and not above.exited()
+        except ProcessGoneError:
+            return False
+
+    def close(self) -> None:
+        """Give the netlink socket back."""
+        self._sockets.close()
+
+    def _prove(self, process: ProcessKey, watch: PidfdWatch) -> None:
+        """Check that a watch is on that very process and not on another one with its pid."""
+        if (process.host, process.boot) != (self._host, self._boot):
+            raise ProcessGoneError(process.pid, "ran on another host, in another pid namespace or before a restart")
+        if self._key(process.pid, read_stat(process.pid), watch.fileno()) != process:
+            raise ProcessGoneError(process.pid, "is another process by now")
+        if watch.exited():
+            raise ProcessGoneError(process.pid, "has exited")
+
+    def _reaches(self, pid: int, goal: int) -> bool:
+        """Climb from child to parent, taking each step only if the child has the same parent before and after it was seen.
+
+        A parent that exits hands its children on *before* its pid can be given to another, so a parent that is unchanged
+        was alive, and was the process that was looked at.
+        """
+        for _ in range(_MAX_ANCESTORS):
+            parent = read_stat(pid).parent
+            if parent == 0:
+                return False
+            above = read_stat(parent)
+            if read_stat(pid).parent != parent or above.exited:
+                return False
+            if parent == goal:
+                return True
+            pid = parent
+        return False
+
+    def _find(self, pid: int, peer: Peer) -> int | None:
+        """Return the descriptor by which a process holds a socket; the place of the last find is looked at first."""
+        last = self._last_found
+        if last is not None and last[:2] == (pid, peer.inode) and procfs.is_socket_at(pid, last[2], peer.inode):
+            return last[2]
+        try:
+            descriptor = procfs.find_socket(pid, peer.inode)
+        except procfs.UNREADABLE:
+            return None
+        if descriptor is not None:
+            self._last_found = (pid, peer.inode, descriptor)
+        return descriptor
+
+    def _is_private(self, pid: int, descriptor: int) -> bool:
+        try:
+            return procfs.closes_on_exec(pid, descriptor)
+        except procfs.UNREADABLE:
+            return False
+
+    def _living(self, pid: int) -> Stat:
+        stat = read_stat(pid)
+        if stat.exited:
+            raise ProcessGoneError(pid, "has exited and waits for its parent to notice")
+        return stat
+
+    def _read(self, pid: int, stat: Stat, descriptor: int) -> ProcessFacts:
+        key = self._key(pid, stat, descriptor)
+        try:
+            exe, argv, cwd = procfs.read_program(pid), procfs.read_arguments(pid), procfs.read_folder(pid)
+            variables = procfs.read_variables(pid)
+        except OSError as error:
+            raise procfs.failure(pid, error) from error
+        return ProcessFacts(
+            key=key,
+            parent=stat.parent,
+            exe=exe,
+            argv=argv,
+            script=_script(exe, argv, cwd),
+            cwd=cwd,
+            tty=procfs.tty_name(stat.tty),
+            leader=key if stat.session == pid else self._leader(stat.session),
+            variables=variables,
+        )
+
+    def _leader(self, session: int) -> ProcessKey | None:
+        """Return the leader of a session; while the session has members its number belongs to nobody else."""
+        try:
+            with held(session) as descriptor:
+                return self._key(session, self._living(session), descriptor)
+        except ProcessGoneError:
+            return None
+
+    def _key(self, pid: int, stat: Stat, descriptor: int) -> ProcessKey:
+        return ProcessKey(host=self._host, boot=self._boot, pid=pid, started=stat.started, pidfd=unique_inode(descriptor))
+
+    def _find_capabilities(self) -> tuple[Capability, ...]:
+        found: list[Capability] = ["owner", "process", "exit_watch", "ancestry"]
+        if _sees_connections(self._sockets):
+            found.insert(0, "peer")
+        if inodes_are_unique():
+            found.append("unrepeatable_key")
+        return tuple(found)
+
+
+def _sees_connections(sockets: SocketTable) -> bool:
+    """Look up a connection of our own: a kernel without tcp_diag answers as if there were none."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2]) as client:
+        try:
+            return sockets.find(client.getsockname(), server.getsockname()) is not None
+        except ProbeError:
+            return False
+
+
+def _script(exe: str, argv: tuple[str, ...], cwd: str | None) -> str | None:
+    named = script_argument(exe, argv)
+    if named is None:
+        return None
+    return str(Path(os.path.realpath(os.path.join(cwd or "/", named))))  # noqa: PTH118 - realpath never fails on a loop
+
+
+def _host() -> str:
+    """Name this host and pid namespace, since a pid means something only inside one; the machine's id stays private."""
+    try:
+        machine = _first_line("/etc/machine-id")
+    except OSError:
+        machine = ""
+    namespace = Path("/proc/self/ns/pid").readlink()
+    return blake2s(f"{machine or socket.gethostname()}\0{namespace}".encode(), digest_size=6, person=b"tabwire").hexdigest()
+
+
+def _first_line(path: str) -> str:
+    return Path(path).read_text().strip()
