@@ -9,9 +9,17 @@ import sys
 import anyio
 
 from actors.echo.server import LOOPBACK, serving
+from actors.runtime.actor import Actor, run_actor
 
 
-async def _alone(port: int) -> None:
+async def serve(actor: Actor) -> None:
+    """Serve on the configured port until told to stop."""
+    async with serving(actor.config.echo.port) as port:
+        actor.ready(port=port)
+        await actor.stopping.wait()
+
+
+async def _serve_alone(port: int) -> None:
     async with serving(port) as bound:
         print(f"echo server on http://{LOOPBACK}:{bound}/v1", flush=True)  # noqa: T201  # what the caller waits for
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -19,8 +27,14 @@ async def _alone(port: int) -> None:
                 return
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Choose by the command line."""
+    if len(sys.argv) == 1:
+        run_actor("echo", serve)
     parser = argparse.ArgumentParser(prog="python -m actors.echo", description="The built-in model server.")
     parser.add_argument("--port", type=int, required=True, help="run alone on this port of loopback; 0 takes a free one")
-    anyio.run(_alone, parser.parse_args().port)
-    sys.exit(0)
+    anyio.run(_serve_alone, parser.parse_args().port)
+
+
+if __name__ == "__main__":
+    main()

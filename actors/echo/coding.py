@@ -9,6 +9,7 @@ import zstandard
 
 MAX_DECODED = 64 * 1024 * 1024
 _GZIP = 31
+_WINDOW = 1 << 27
 
 
 class CodingError(ValueError):
@@ -53,8 +54,16 @@ def _gunzip(body: bytes, limit: int) -> bytes:
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
+    """Decode twice: once with a bound, since the second way, which alone knows an incomplete body, has none."""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
     try:
-        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(BytesIO(body)) as reader:
-            return reader.read(limit + 1)
+        with decompressor.stream_reader(BytesIO(body)) as reader:
+            decoded = reader.read(limit + 1)
+        decoder = decompressor.decompressobj()
+        if len(decoded) <= limit:
+            decoder.decompress(body)
+            if not decoder.eof:
+                raise CodingError("the zstd body is incomplete")
     except zstandard.ZstdError as error:
         raise CodingError(f"the body is not zstd: {error}") from error
+    return decoded

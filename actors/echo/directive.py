@@ -35,6 +35,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from actors.echo.mode import ECHO, Mode, ModeError, build_mode
+from actors.echo.plan import Asked
 
 _OPENING = "[echo"
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
@@ -59,6 +60,24 @@ def read_directives(text: str) -> tuple[str, tuple[Mode, ...]]:
             raise ModeError(f"{text[start:at]}: {error}") from error
     rest.append(text[at:])
     return " ".join(part for part in (each.strip() for each in rest) if part), tuple(modes)
+
+
+def obey_directives(asked: Asked) -> tuple[Asked, tuple[Mode, ...]]:
+    """Return a request with the directives taken out of its text, and the modes they ask for.
+
+    Titles and compactions repeat what was prompted elsewhere, so directives in them are taken out and not obeyed.
+
+    Raises:
+        ModeError: a directive of a turn that is not closed or cannot be played.
+
+    """
+    try:
+        text, modes = read_directives(asked.text)
+    except ModeError:
+        if asked.kind == "turn":
+            raise
+        return asked, ()
+    return replace(asked, text=text), modes if asked.kind == "turn" else ()
 
 
 def parse_mode(text: str) -> Mode:
@@ -102,14 +121,15 @@ def _pairs(text: str, start: int) -> tuple[list[tuple[str, str]], int]:
         if text[at].isspace():
             at += 1
             continue
+        begun = at
         name, at = _bare(text, at, stop="=")
+        if not name:
+            raise ModeError(f"{text[start : at + 1]}: expected a name before {text[begun]!r}")
         value = ""
         if text[at : at + 1] == "=":
             value, at = _quoted(text, at + 2) if text[at + 1 : at + 2] == '"' else _bare(text, at + 1)
             if not value and text[at - 1] != '"':
                 raise ModeError(f'{text[start:at]}: {name}= has no value; write {name}="" for an empty one')
-        if not name:
-            raise ModeError(f"{text[start : at + 1]}: expected a name before {text[at]!r}")
         pairs.append((name, value))
     raise ModeError(f"{text[start : start + 60]!r}: the directive is not closed with ']'")
 

@@ -29,6 +29,7 @@ from schemas.events import Usage
 Kind = Literal["turn", "title", "compaction"]
 
 ECHOED_CHARACTERS = 2_000
+MAX_ITEMS = 1_000
 _PIECE = 64
 _WORDS = ("the", "echo", "actor", "keeps", "talking", "until", "it", "has", "said", "what", "was", "asked", "of")
 _GARBAGE = b"\x00\xff\xfe not an event \x80\r\n{]\n\n"
@@ -222,21 +223,37 @@ def _shorten(text: str) -> str:
     return text if left <= 0 else f"{text[:ECHOED_CHARACTERS]}… and {left} more characters"
 
 
-def sample(schema: dict[str, Any], text: str) -> Any:
-    """Return a value of a JSON Schema (the subset that agents send); strings are made of ``text``."""
-    for name, first in (("const", None), ("enum", 0), ("anyOf", 0), ("oneOf", 0)):
-        if schema.get(name):
-            given = schema[name] if first is None else schema[name][first]
-            return sample(given, text) if name.endswith("Of") else given
+def sample(schema: Any, text: str) -> Any:
+    """Return a value of a JSON Schema (the subset that agents send); strings are made of ``text``.
+
+    Raises:
+        ModeError: the schema asks for a longer list than the server will make.
+
+    """
+    if not isinstance(schema, dict):
+        return text
+    if "const" in schema:
+        return schema["const"]
+    for name in ("enum", "anyOf", "oneOf"):
+        if isinstance(given := schema.get(name), list) and given:
+            return given[0] if name == "enum" else sample(given[0], text)
     kind = schema.get("type", "string")
-    kind = kind[0] if isinstance(kind, list) else kind
+    kind = kind[0] if isinstance(kind, list) and kind else kind
     if kind == "object":
-        return {name: sample(each, text) for name, each in schema.get("properties", {}).items()}
+        properties = schema.get("properties")
+        return {name: sample(each, text) for name, each in properties.items()} if isinstance(properties, dict) else {}
     if kind == "array":
-        return [sample(schema.get("items", {}), text)] * max(1, schema.get("minItems", 1))
-    if kind == "string":
-        return text[: schema.get("maxLength", len(text))].rstrip() or "-"
-    return {"integer": schema.get("minimum", 0), "number": schema.get("minimum", 0), "boolean": True}.get(kind)
+        return [sample(schema.get("items"), text)] * max(1, _whole(schema, "minItems", 1))
+    line = text[: max(1, _whole(schema, "maxLength", len(text)))].rstrip() or "-"
+    least = schema.get("minimum", 0)
+    return {"string": line, "integer": least, "number": least, "boolean": True}.get(str(kind))
+
+
+def _whole(schema: dict[str, Any], name: str, default: int) -> int:
+    value = schema.get(name, default)
+    if name == "minItems" and isinstance(value, int) and value > MAX_ITEMS:
+        raise ModeError(f"the schema's minItems is {value}; at most {MAX_ITEMS} are made")
+    return value if isinstance(value, int) else default
 
 
 def _usage(asked: Asked, mode: Mode, reply: Reply) -> Usage | None:

@@ -125,7 +125,8 @@ def _kind(items: list[dict[str, Any]], schema: dict[str, Any] | None, text: str)
         return "compaction"
     if _COMPACTION_PROMPT in text:
         return "compaction"
-    if schema is not None and list(schema.get("properties", {})) == ["title"]:
+    properties = schema.get("properties") if schema is not None else None
+    if isinstance(properties, dict) and list(properties) == ["title"]:
         return "title"
     return "turn"
 

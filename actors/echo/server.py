@@ -14,11 +14,11 @@ it cannot read this one and goes on), and for tests
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -29,7 +29,7 @@ from aiohttp.typedefs import Handler
 
 from actors.echo.coding import CodingError, decode_body
 from actors.echo.control import parse_next
-from actors.echo.directive import mode_of_request, read_directives
+from actors.echo.directive import mode_of_request, obey_directives
 from actors.echo.exchanges import Exchanges, ModeSource
 from actors.echo.mode import Mode, ModeError, show_mode
 from actors.echo.plan import Asked, Chunk, Dialect, End, Moment, plan_reply, plan_script
@@ -41,10 +41,14 @@ LOOPBACK = "127.0.0.1"
 MAX_BODY = 64 * 1024 * 1024
 READ_SECONDS = 60.0
 MAX_POLL_SECONDS = 60.0
-_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 _MODELS = ("echo", "gpt-5.1-codex")
 _SERVED = "POST /v1/responses, GET /v1/models, POST /control/next, GET /control/requests, DELETE /control"
 _NUMBER = web.RequestKey("number", int)
+
+
+class PortError(RuntimeError):
+    """The port cannot be had."""
 
 
 @asynccontextmanager
@@ -52,7 +56,7 @@ async def serving(port: int) -> AsyncIterator[int]:
     """Serve on loopback while the context is open; gives the port, which matters when 0 was asked for.
 
     Raises:
-        OSError: the port is taken.
+        PortError: the port cannot be had; the message says what to do.
 
     """
     runner = web.AppRunner(
@@ -64,7 +68,10 @@ async def serving(port: int) -> AsyncIterator[int]:
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, LOOPBACK, port).start()
+        try:
+            await web.TCPSite(runner, LOOPBACK, port).start()
+        except OSError as error:
+            raise PortError(f"{LOOPBACK}:{port}: {error.strerror}; end what listens there, or set [echo] port") from error
         yield runner.addresses[0][1]
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(3.0):
@@ -117,8 +124,8 @@ class EchoServer:
 
     def _stranger(self, request: web.Request) -> web.Response | None:
         """Refuse what a web page could send."""
-        host = request.headers.get("host", "").rsplit(":", 1)[0] if request.headers.get("host") != "[::1]" else "[::1]"
-        if host not in _HOSTS:
+        host = request.headers.get("host", "")
+        if not _HOST.fullmatch(host):
             return self._refusal(403, "host_refused", f"Host {host!r} is not this machine's loopback; use {LOOPBACK}")
         if "origin" in request.headers or "sec-fetch-site" in request.headers:
             return self._refusal(403, "origin_refused", "web pages may not call the echo server")
@@ -197,17 +204,13 @@ class EchoServer:
         return decoded
 
     def _choose(self, asked: Asked) -> tuple[Asked, Mode, ModeSource]:
-        """Find the mode of a request. Titles and compactions repeat prompts, so directives in them are not obeyed.
+        """Find the mode of a request; a waiting one wins over directives.
 
         Raises:
             ModeError: a directive that cannot be played.
 
         """
-        if asked.kind == "turn":
-            text, modes = read_directives(asked.text)
-            asked = replace(asked, text=text)
-        else:
-            modes = ()
+        asked, modes = obey_directives(asked)
         if (waiting := self._exchanges.take(asked)) is not None:
             return asked, waiting, "control"
         return asked, mode_of_request(modes, asked.answered), "prompt" if modes else "default"
