@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from actors.gateway.claims import Claims
 from schemas.events import ProcessKind, ThreadKind
@@ -30,6 +30,7 @@ from schemas.identity import (
     ProcessKey,
     SessionId,
     TerminalKey,
+    conversation_key,
     process_id,
     process_session,
     session_of,
@@ -125,6 +126,7 @@ def unknown_caller(missing: str, candidates: tuple[str, ...] = ()) -> Caller:
 def attribute(caller: Caller, standing: Standing, claims: Claims) -> Attribution:
     """Join the three accounts of a request."""
     launch, told = _launch(caller, standing)
+    claims = _named_by_launch(caller, standing, launch, claims)
     agent = caller.agent if launch is None or caller.agent != OTHER else launch.agent
     conversation, said = _conversation(caller, launch, claims)
     believed = conversation is not None or (claims.agent != "" and _speaks(caller, launch, claims))
@@ -164,6 +166,19 @@ def _launch(caller: Caller, standing: Standing) -> tuple[LaunchRecord | None, tu
         return None, (_evidence(Rank.TOLD_BY_US, "launch token", "launch", record.launch, rejected=reason, conflict=True),)
     reason = f"whether the caller descends from the launched process could not be read: {caller.missing or 'not known'}"
     return None, (_evidence(Rank.TOLD_BY_US, "launch token", "launch", record.launch, rejected=reason),)
+
+
+def _named_by_launch(caller: Caller, standing: Standing, launch: LaunchRecord | None, claims: Claims) -> Claims:
+    """Give the claim of a program that we launched, and that is no known agent, the name that the launch gave it.
+
+    Such a program (the demo's, or anybody's own) says its conversation in the headers of an agent that it is not.
+    """
+    if launch is None or standing.relation != "same" or caller.agent != OTHER or claims.conversation is None:
+        return claims
+    if launch.agent in (claims.agent, OTHER):
+        return claims
+    own = claims.conversation.partition(":")[2]
+    return structs.replace(claims, agent=launch.agent, conversation=conversation_key(launch.agent, own))
 
 
 def _speaks(caller: Caller, launch: LaunchRecord | None, claims: Claims) -> bool:
