@@ -121,7 +121,11 @@ class ExitWatch(Protocol):
 
 
 class Probe(Protocol):
-    """The operating system, asked who is who. Every method may be called from any thread."""
+    """The operating system, asked who is who. Every method may be called from any thread.
+
+    Every question may raise ``ProbeError`` when we ourselves are short of what it takes to ask (no descriptor left): never
+    an answer that nobody was found.
+    """
 
     @property
     def capabilities(self) -> tuple[Capability, ...]:

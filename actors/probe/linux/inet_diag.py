@@ -21,6 +21,7 @@ import os
 import socket
 import struct
 import threading
+import weakref
 from dataclasses import dataclass
 
 from actors.probe.contract import Address, Peer, ProbeError
@@ -112,6 +113,7 @@ class SocketTable:
 
     def __init__(self) -> None:
         self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
+        self._closing = weakref.finalize(self, self._netlink.close)
         self._lock = threading.Lock()
         self._sequence = 0
 
@@ -135,5 +137,5 @@ class SocketTable:
         return question.decode(answer)
 
     def close(self) -> None:
-        """Give the socket back."""
-        self._netlink.close()
+        """Give the socket back; closing twice does nothing."""
+        self._closing()

@@ -85,15 +85,14 @@ class LinuxProbe:
     def search_owners(self, peer: Peer) -> tuple[int, ...]:
         """See ``Probe.search_owners``."""
         owners = []
-        with os.scandir(procfs.PROC) as entries:
-            for entry in entries:
-                if not entry.name.isdecimal():
-                    continue
-                try:
-                    if entry.stat().st_uid == peer.uid and procfs.find_socket(int(entry.name), peer.inode) is not None:
-                        owners.append(int(entry.name))
-                except procfs.UNREADABLE:
-                    continue  # gone, or not readable by us: then it cannot be shown to be the owner
+        for pid in procfs.processes_of(peer.uid):
+            try:
+                if procfs.find_socket(pid, peer.inode) is not None:
+                    owners.append(pid)
+            except procfs.UNREADABLE:
+                continue  # gone, or not to be read by us: then it cannot be shown to be an owner
+            except OSError as error:
+                raise procfs.failure(pid, error) from error
         return tuple(sorted(owners))
 
     def still_owner(self, pid: int, peer: Peer) -> bool:
@@ -179,6 +178,8 @@ class LinuxProbe:
             descriptor = procfs.find_socket(pid, peer.inode)
         except procfs.UNREADABLE:
             return None
+        except OSError as error:
+            raise procfs.failure(pid, error) from error
         if descriptor is not None:
             self._last_found = (pid, peer.inode, descriptor)
         return descriptor
@@ -188,6 +189,8 @@ class LinuxProbe:
             return procfs.closes_on_exec(pid, descriptor)
         except procfs.UNREADABLE:
             return False
+        except OSError as error:
+            raise procfs.failure(pid, error) from error
 
     def _living(self, pid: int) -> Stat:
         stat = read_stat(pid)

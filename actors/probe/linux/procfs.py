@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from actors.probe.contract import ProcessGoneError, ProcessHiddenError
+from actors.probe.contract import ProbeError, ProcessGoneError, ProcessHiddenError
 from actors.probe.terminal import VARIABLES
 
 PROC = "/proc"
@@ -122,6 +123,25 @@ def read_folder(pid: int) -> str | None:
     return None if path.endswith(_DELETED) else path
 
 
+def processes_of(user: int | str) -> Iterator[int]:
+    """Yield the processes whose folder belongs to a user; one that is not dumpable belongs to root here.
+
+    Raises:
+        ProbeError: the table of processes cannot be read.
+
+    """
+    try:
+        with os.scandir(PROC) as entries:
+            for entry in entries:
+                try:
+                    if entry.name.isdecimal() and entry.stat().st_uid == user:
+                        yield int(entry.name)
+                except UNREADABLE:
+                    continue
+    except OSError as error:
+        raise ProbeError(f"the table of processes cannot be read: {error.strerror}") from error
+
+
 def find_socket(pid: int, inode: int) -> int | None:
     """Search the descriptors of a process for a socket; None when it has none such.
 
@@ -164,12 +184,12 @@ def closes_on_exec(pid: int, descriptor: int) -> bool:
     return False
 
 
-def failure(pid: int, error: OSError) -> ProcessGoneError | ProcessHiddenError:
-    """Turn an error of the file system into what it says about the process."""
+def failure(pid: int, error: OSError) -> ProbeError:
+    """Turn an error of the file system into what it says about the process, or about us (no descriptor left)."""
     if isinstance(error, FileNotFoundError | ProcessLookupError):
         return ProcessGoneError(pid, "no such process")
     if not isinstance(error, PermissionError):
-        return ProcessHiddenError(pid, f"cannot be read: {error.strerror}")
+        return ProbeError(f"process {pid} cannot be read: {error.strerror}")
     try:
         owner = _effective_user(pid)
     except OSError:
