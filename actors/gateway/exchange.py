@@ -36,8 +36,10 @@ from actors.gateway.moves import (
     BodyFailed,
     BodyRead,
     Break,
+    Broke,
     CallerLeft,
     Ended,
+    Finish,
     FirstByte,
     HeadCame,
     Identified,
@@ -230,23 +232,16 @@ def _first_byte(state: Exchange, happened: FirstByte) -> Result:
 
 
 def _ended(state: Exchange, happened: Ended) -> Result:
-    reading = happened.reading
+    reading, name = happened.reading, f"provider {state.provider!r}"
     if state.status >= _BAD:
-        text = f"provider {state.provider!r} answered {state.status}"
-        return _fail(
-            state, happened.at, "upstream_status", text, status=state.status, bytes_out=happened.bytes_out, reading=reading
-        )
+        return _end_badly(state, happened, "upstream_status", f"{name} answered {state.status}", Finish())
     if state.streaming and reading.ending is None and state.head.dialect in _ENDING:
-        text = f"provider {state.provider!r} ended the stream without the event that ends an answer"
-        state, outputs = _fail(
-            state, happened.at, "stream_truncated", text, status=state.status, bytes_out=happened.bytes_out, reading=reading
-        )
-        return state, (*outputs, Break(dialect.stream_error(state.head.dialect, "stream_truncated", text, reading.response)))
+        text = f"{name} ended the stream without the event that ends an answer"
+        last = dialect.stream_error(state.head.dialect, "stream_truncated", text, reading.response)
+        return _end_badly(state, happened, "stream_truncated", text, Break(last))
     if reading.ending == "failed":
-        text = f"provider {state.provider!r} ended its answer with the error {reading.error or 'unnamed'!r}"
-        return _fail(
-            state, happened.at, "response_failed", text, status=state.status, bytes_out=happened.bytes_out, reading=reading
-        )
+        text = f"{name} ended its answer with the error {reading.error or 'unnamed'!r}"
+        return _end_badly(state, happened, "response_failed", text, Finish())
     completed = RequestCompleted(
         request=state.request,
         session=state.session,
@@ -260,20 +255,31 @@ def _ended(state: Exchange, happened: Ended) -> Result:
         requested_model=state.model,
         served_model=reading.model,
     )
-    return _over(state), (Publish(state.about, completed),)
+    return _over(state), (Finish(), Publish(state.about, completed))
+
+
+def _end_badly(state: Exchange, happened: Ended | UpstreamFailed, code: str, text: str, last: Output) -> Result:
+    state, outputs = _fail(
+        state, happened.at, code, text, status=state.status, bytes_out=happened.bytes_out, reading=happened.reading
+    )
+    return state, (last, *outputs)
 
 
 def _upstream_failed(state: Exchange, happened: UpstreamFailed) -> Result:
     code, text = _upstream_text(state.provider or "", happened)
     if state.phase in ("response_head", "stream"):
-        state, outputs = _fail(
-            state, happened.at, code, text, status=state.status, bytes_out=happened.bytes_out, reading=happened.reading
-        )
         last = dialect.stream_error(state.head.dialect, code, text, happened.reading.response) if state.streaming else b""
-        return state, (*outputs, Break(last))
+        return _end_badly(state, happened, code, text, Break(last))
     status = 504 if happened.problem in ("connect_timeout", "first_byte_timeout") else 502
-    state, outputs = _fail(state, happened.at, code, text, status=status, reading=happened.reading)
-    return state, (*outputs, _answer(state, status, code, text))
+    return _refuse(state, happened.at, Refusal(status, code, text))
+
+
+def _broke(state: Exchange, happened: Broke) -> Result:
+    text = "the gateway failed; see its log"
+    if state.phase in ("response_head", "stream"):
+        state, outputs = _fail(state, happened.at, "internal", text, status=state.status, bytes_out=happened.bytes_out)
+        return state, (Break(), *outputs)
+    return _refuse(state, happened.at, Refusal(500, "internal", text, close=True))
 
 
 def _caller_left(state: Exchange, happened: CallerLeft) -> Result:
@@ -305,6 +311,7 @@ _STEPS: Final[dict[type[Any], Callable[[Exchange, Any], Result]]] = {
     Ended: _ended,
     UpstreamFailed: _upstream_failed,
     CallerLeft: _caller_left,
+    Broke: _broke,
 }
 
 

@@ -89,7 +89,14 @@ class CallerLeft(Struct, frozen=True):
     reading: Reading = _NOTHING
 
 
-Input = Identified | BodyRead | BodyFailed | HeadCame | FirstByte | Ended | UpstreamFailed | CallerLeft
+class Broke(Struct, frozen=True):
+    """Something broke in this gateway itself."""
+
+    at: float
+    bytes_out: int = 0
+
+
+Input = Identified | BodyRead | BodyFailed | HeadCame | FirstByte | Ended | UpstreamFailed | CallerLeft | Broke
 
 
 # ------------------------------------------------------------------------------------------------------------ outputs
@@ -124,6 +131,10 @@ class Relay(Struct, frozen=True):
     own: tuple[tuple[str, str], ...]
 
 
+class Finish(Struct, frozen=True):
+    """End the answer as HTTP says it must."""
+
+
 class Answer(Struct, frozen=True):
     """Answer the caller ourselves; ``close``: and use this connection no more."""
 
@@ -139,4 +150,4 @@ class Break(Struct, frozen=True):
     last: bytes = b""
 
 
-Output = Publish | Identify | ReadBody | Send | Relay | Answer | Break
+Output = Publish | Identify | ReadBody | Send | Relay | Finish | Answer | Break

@@ -1,0 +1,140 @@
+"""The gateway as an actor: puts its parts together, opens its door, and says how it does.
+
+Never ends for lack of a broker: facts wait in the outbox, bounded, and requests go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any, Final
+
+import anyio
+import anyio.lowlevel
+import orjson
+
+from actors.gateway import limits
+from actors.gateway.admission import Door
+from actors.gateway.conductor import Conductor
+from actors.gateway.identity import Identity
+from actors.gateway.providers import Providers, build_providers
+from actors.gateway.server import CallerServer, bind
+from actors.gateway.upstream import UpstreamPool
+from actors.probe import choose_probe
+from actors.runtime.actor import Actor
+from actors.runtime.logging import register_secret
+from bus.outbox import Outbox
+
+_STATUS_INTERVAL: Final = 0.5
+_DRAIN: Final = 1.0
+
+
+class Teller:
+    """Puts facts into envelopes and these into the outbox; never waits."""
+
+    def __init__(self, actor: Actor, outbox: Outbox) -> None:
+        self._source = actor.source
+        self._put = outbox.put
+
+    def of_request(self, subject: str, event: Any, request: str, cause: str | None) -> str:
+        """Tell a fact of a request and return its id, the cause of the next."""
+        envelope = self._source.envelope(subject, event, correlationid=request, causationid=cause)
+        self._put(envelope)
+        return envelope.id
+
+    def of_process(self, subject: str, event: Any, id_: str | None) -> None:
+        """Tell any other fact."""
+        self._put(self._source.envelope(subject, event, id=id_))
+
+
+async def main(actor: Actor) -> None:
+    """Serve until told to stop."""
+    config, port = actor.config, actor.config.gateway.port
+    providers = build_providers(config, os.environ, actor.paths.config_file)
+    for upstream in providers.upstreams.values():
+        if upstream.key is not None:
+            register_secret(upstream.key.reveal())
+    listening = bind(port, str(actor.paths.config_file))
+    outbox = Outbox(actor.connection, actor.source, "gateway")
+    teller = Teller(actor, outbox)
+    identity = Identity(choose_probe(), actor.paths, teller.of_process, actor.log)
+    async with UpstreamPool() as pool, anyio.create_task_group() as tasks:
+        conductor = Conductor(Door(port), identity, pool, providers, teller.of_request)
+        conductor.health = lambda kind: _health(kind, actor, providers, outbox)
+        server = CallerServer(conductor.handle, identity)
+        tasks.start_soon(outbox.run)
+        tasks.start_soon(identity.run)
+        await identity.launches.refresh()
+        listener = await asyncio.get_running_loop().create_server(server, sock=listening)  # aiohttp's own way in
+        tasks.start_soon(_sweep, server, conductor)
+        tasks.start_soon(_say_status, actor, providers, outbox)
+        actor.ready(url=f"http://127.0.0.1:{port}/v1", default_provider=config.default_provider)
+        await actor.stopping.wait()
+        listener.close()
+        await _close(server)
+        await outbox.drain(_DRAIN)
+        tasks.cancel_scope.cancel()
+
+
+async def _close(server: CallerServer) -> None:
+    """Let what is under way end by itself for a moment, then end it."""
+    server.pre_shutdown()
+    with anyio.move_on_after(limits.SHUTDOWN_GRACE):
+        await server.shutdown(limits.SHUTDOWN_GRACE * 2)
+    for connection in server.connections:
+        connection.force_close()
+    await anyio.lowlevel.checkpoint()  # so that the requests that were cut tell their outcome
+
+
+async def _sweep(server: CallerServer, conductor: Conductor) -> None:
+    """Compare deadlines with the clock, a few times a second."""
+    loop = asyncio.get_running_loop()
+    while True:
+        server.sweep(loop.time())
+        conductor.sweep(time.monotonic())
+        await anyio.sleep(limits.SWEEP)
+
+
+async def _say_status(actor: Actor, providers: Providers, outbox: Outbox) -> None:
+    """Say how the gateway does whenever that changes."""
+    said = ""
+    while True:
+        note = _note(providers, outbox)
+        if note != said:
+            actor.status("degraded" if note else "ready", note)
+            said = note
+        await anyio.sleep(_STATUS_INTERVAL)
+
+
+def _note(providers: Providers, outbox: Outbox) -> str:
+    notes = []
+    if not outbox.connected:
+        dropped = f", {outbox.dropped} dropped" if outbox.dropped else ""
+        waiting = "facts wait" if outbox.queued else "no fact waits"
+        notes.append(f"the bus is away: requests go on, {waiting}{dropped}")
+    if problems := providers.problems():
+        notes.append(problems)
+    return "; ".join(notes)
+
+
+def _health(kind: str, actor: Actor, providers: Providers, outbox: Outbox) -> tuple[int, bytes]:
+    """Answer ``/health``: alive is answering at all; ready is taking requests for a provider that can take them."""
+    if kind == "live":
+        return 200, b'{"status":"live"}'
+    problem = providers.standings[providers.default].problem
+    ready = not problem and not actor.stopping.is_set()
+    if kind == "ready":
+        return (
+            (200, b'{"status":"ready"}')
+            if ready
+            else (503, orjson.dumps({"status": "not ready", "reason": problem or "stopping"}))
+        )
+    return (200 if ready else 503), orjson.dumps(
+        {
+            "status": "ready" if ready else "not ready",
+            "default_provider": providers.default,
+            "providers": {name: standing.problem or "ok" for name, standing in providers.standings.items()},
+            "bus": {"connected": outbox.connected, "queued": outbox.queued, "dropped": outbox.dropped},
+        }
+    )

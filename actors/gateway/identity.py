@@ -1,0 +1,294 @@
+"""Who is at the other end of each connection: asked of the kernel when it is accepted, kept until the process exits.
+
+Theory of operation
+-------------------
+``accept`` runs in the event loop at accept(): one question to the kernel (microseconds) yields the peer's socket and user,
+and the processes seen lately are tried first (a known agent costs some 0.1 ms). A process that is not among them is looked
+for by a full search, milliseconds long, in a worker thread; the request waits for it, but not for ever.
+
+Facts are kept with the connection they were read for: an ``exec`` keeps a process's key and replaces everything else, and a
+socket that is closed on exec cannot outlive the program. What is kept per process is that it was told of (``process.seen``)
+and the watch on its exit, upon which it is forgotten and told of again (``process.exited``, ``launch.ended``).
+
+Everything here is bounded: searches at once, searches waiting, processes remembered. Must not know HTTP or providers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from actors.gateway import limits
+from actors.gateway.admission import Kernel
+from actors.gateway.attribution import Caller, Standing, caller_of, unknown_caller
+from actors.gateway.launches import LaunchBook
+from actors.probe import (
+    Address,
+    ExitWatch,
+    Peer,
+    Probe,
+    ProbeError,
+    ProcessFacts,
+    ProcessGoneError,
+    classify,
+    find_terminal,
+)
+from actors.runtime.paths import Paths
+from schemas.envelope import subject
+from schemas.events import LaunchEnded, ProcessExited, ProcessSeen
+from schemas.identity import LaunchId, ProcessKey, process_id
+from schemas.ids import derived
+from schemas.launch import LaunchRecord
+
+Tell = Callable[[str, Any, str | None], None]
+_SEARCH_QUEUE: Final = 64
+_GONE: Final = "no process holds the caller's socket: it was closed, or belongs to another network namespace"
+_SLOW: Final = f"the search for the caller's process took longer than {limits.IDENTITY_WAIT * 1000:.0f} ms"
+_BUSY: Final = "too many callers are being looked for at once"
+
+
+class Acquaintance:
+    """One connection's other end. ``caller`` is None as long as it is being looked for."""
+
+    __slots__ = ("_found", "caller", "kernel", "peer", "relations")
+
+    def __init__(self, peer: Peer | None, kernel: Kernel) -> None:
+        self.peer = peer
+        self.kernel = kernel
+        self.caller: Caller | None = None
+        self.relations: dict[LaunchId, bool] = {}
+        self._found: anyio.Event | None = None
+
+    def settle(self, caller: Caller) -> None:
+        """Say who it is; the first word stands."""
+        if self.caller is None:
+            self.caller = caller
+        if self._found is not None:
+            self._found.set()
+
+    async def wait(self) -> Caller:
+        """Wait for the answer, but not longer than a request may be held up."""
+        if self.caller is None:
+            self._found = self._found or anyio.Event()
+            with anyio.move_on_after(limits.IDENTITY_WAIT):
+                await self._found.wait()
+        return self.caller or unknown_caller(_SLOW)
+
+
+class Identity:
+    """Names the callers of one gateway."""
+
+    def __init__(self, probe: Probe, paths: Paths, tell: Tell, log: Any) -> None:
+        self._probe = probe
+        self._tell = tell
+        self._log = log
+        self._user = probe.this_user()
+        self._known: OrderedDict[int, ProcessKey] = OrderedDict()
+        self._watched: dict[ProcessKey, ExitWatch] = {}
+        self._told: set[ProcessKey] = set()
+        self._launched: dict[ProcessKey, set[LaunchId]] = {}
+        self._pending: list[ExitWatch] = []
+        self._watch_wanted = anyio.Event()
+        self.launches = LaunchBook(paths, log, self._launch_began)
+        self._wanted, self._searches = anyio.create_memory_object_stream[Acquaintance](_SEARCH_QUEUE)
+
+    async def run(self) -> None:
+        """Search, watch and keep the launches in view, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            for _ in range(limits.SEARCHES):
+                tasks.start_soon(self._search)
+            tasks.start_soon(self._poll_launches)
+            try:
+                while True:
+                    self._watch_wanted = anyio.Event()
+                    waiting, self._pending = self._pending, []
+                    for watch in waiting:
+                        tasks.start_soon(self._await_exit, watch)
+                    await self._watch_wanted.wait()
+            finally:
+                for watch in self._watched.values():
+                    watch.close()
+
+    def accept(self, local: Address, remote: Address) -> Acquaintance:
+        """Ask the kernel about a connection that was accepted just now."""
+        try:
+            peer = self._probe.peer(local, remote)
+        except ProbeError as error:
+            self._log.warning("the kernel was not asked", reason=str(error))
+            peer = None
+        if peer is None:
+            acquaintance = Acquaintance(None, Kernel(None, _GONE))
+            acquaintance.settle(unknown_caller(_GONE))
+            return acquaintance
+        acquaintance = Acquaintance(peer, Kernel(peer.uid == self._user))
+        if not acquaintance.kernel.same_user:
+            acquaintance.settle(unknown_caller("another user's process is not looked at"))
+            return acquaintance
+        pid = self._probe.owner(peer, self._candidates())
+        if pid is None or not self._settle_with(acquaintance, pid):
+            try:
+                self._wanted.send_nowait(acquaintance)
+            except anyio.WouldBlock:
+                acquaintance.settle(unknown_caller(_BUSY))
+        return acquaintance
+
+    async def standing(self, acquaintance: Acquaintance, token: str | None) -> tuple[Caller, Standing]:
+        """Say who calls and what the token in its path is worth from that caller."""
+        standing = await self.launches.find(token)
+        if standing.record is None or standing.worth != "living":
+            return await acquaintance.wait(), standing
+        record = standing.record
+        if acquaintance.caller is None and acquaintance.peer is not None:
+            # Most likely the launched process itself: cheaper to ask about than to wait for the search.
+            pid = self._probe.owner(acquaintance.peer, (record.process.pid,))
+            if pid is not None:
+                self._settle_with(acquaintance, pid)
+        caller = await acquaintance.wait()
+        if caller.process is None:
+            return caller, standing
+        if caller.process == record.process:
+            return caller, Standing("living", record, "same")
+        related = acquaintance.relations.get(record.launch, False)
+        if not related:
+            # Once proven it stays true, though a process in between may exit; "not proven" is asked again.
+            related = self._probe.is_descendant(caller.process, record.process)
+            acquaintance.relations[record.launch] = related
+        return caller, Standing("living", record, "descendant" if related else "stranger")
+
+    # ------------------------------------------------------------------------------------------------ processes
+
+    def _candidates(self) -> list[int]:
+        """Return the processes seen lately, the latest first."""
+        pids = []
+        for pid in reversed(self._known):
+            pids.append(pid)
+            if len(pids) == limits.KNOWN_CANDIDATES:
+                break
+        return pids
+
+    def _settle_with(self, acquaintance: Acquaintance, pid: int) -> bool:
+        """Read a process for a connection; False when it is not what it was a moment ago."""
+        try:
+            facts = self._probe.process(pid, holding=acquaintance.peer)
+        except ProbeError:
+            return False
+        acquaintance.settle(self._meet(facts))
+        return True
+
+    async def _search(self) -> None:
+        async for acquaintance in self._searches:
+            if acquaintance.caller is None and acquaintance.peer is not None:
+                found = await anyio.to_thread.run_sync(self._look_everywhere, acquaintance.peer)
+                acquaintance.settle(found if isinstance(found, Caller) else self._meet(found))
+
+    def _look_everywhere(self, peer: Peer) -> ProcessFacts | Caller:
+        """Look at every process of this user. Runs in a worker thread."""
+        try:
+            owners = self._probe.search_owners(peer)
+            if len(owners) == 1:
+                return self._probe.process(owners[0], holding=peer)
+        except ProbeError as error:
+            return unknown_caller(str(error))
+        if not owners:
+            return unknown_caller(_GONE)
+        return unknown_caller(f"{len(owners)} processes hold the caller's socket", tuple(self._names(owners)))
+
+    def _names(self, owners: tuple[int, ...]) -> list[str]:
+        names = []
+        for pid in owners[:8]:
+            try:
+                names.append(process_id(self._probe.process(pid).key))
+            except ProbeError:
+                names.append(f"{pid} (not readable)")
+        return names
+
+    def _meet(self, facts: ProcessFacts) -> Caller:
+        """Turn what was read of a process into a caller, and tell of it the first time."""
+        agent = classify(facts.exe, facts.argv, facts.script)
+        terminal = find_terminal(facts.variables, facts.tty, facts.leader)
+        used = () if terminal.used is None else (terminal.used,)
+        caller = caller_of(
+            facts.key,
+            agent.agent,
+            agent.kind,
+            terminal=terminal.key,
+            terminal_missing=terminal.missing,
+            seated=(*used, *terminal.rejected),
+            cwd=facts.cwd,
+        )
+        if facts.key not in self._told and self._watch(facts.key):
+            self._told.add(facts.key)
+            launches = self._launched.get(facts.key, set())
+            seen = ProcessSeen(
+                process=facts.key,
+                agent=caller.agent,
+                kind=caller.kind,
+                terminal=caller.terminal,
+                terminal_missing=caller.terminal_missing,
+                cwd=caller.cwd,
+                launch=min(launches) if len(launches) == 1 else None,
+                evidence=caller.evidence,
+            )
+            self._tell(subject("process", process_id(facts.key)), seen, None)
+        if facts.key in self._watched:
+            self._known[facts.key.pid] = facts.key
+            self._known.move_to_end(facts.key.pid)
+        return caller
+
+    def _watch(self, process: ProcessKey) -> bool:
+        """Watch for a process's exit; False when it is gone already, or too many are watched."""
+        if process in self._watched:
+            return True
+        if len(self._watched) >= limits.PROCESSES:
+            self._log.warning("not watched: too many processes", process=process_id(process), limit=limits.PROCESSES)
+            return False
+        try:
+            watch = self._probe.exit_watch(process)
+        except ProcessGoneError:
+            return False
+        self._watched[process] = watch
+        self._pending.append(watch)
+        self._watch_wanted.set()
+        return True
+
+    async def _await_exit(self, watch: ExitWatch) -> None:
+        while not watch.exited():
+            await anyio.wait_readable(watch.fileno())
+        process = watch.process
+        watch.close()
+        del self._watched[process]
+        if self._known.get(process.pid) == process:
+            del self._known[process.pid]
+        for launch in sorted(self._launched.pop(process, ())):
+            self._launch_ended(launch)
+        if process in self._told:
+            self._told.discard(process)
+            self._tell(subject("process", process_id(process)), ProcessExited(process=process), None)
+
+    # ------------------------------------------------------------------------------------------------ launches
+
+    async def _poll_launches(self) -> None:
+        while True:
+            await self.launches.refresh()
+            await anyio.sleep(limits.LAUNCH_POLL)
+
+    def _launch_began(self, record: LaunchRecord) -> bool:
+        """Watch a launched process; a launch whose process is gone has ended while nobody looked."""
+        if not self._watch(record.process):
+            self._tell_ended(record.launch)
+            return False
+        self._launched.setdefault(record.process, set()).add(record.launch)
+        return True
+
+    def _launch_ended(self, launch: LaunchId) -> None:
+        self.launches.end(launch)
+        self._tell_ended(launch)
+
+    def _tell_ended(self, launch: LaunchId) -> None:
+        # The id is derived, so that a launch ends once however often gateways start.
+        self._tell(subject("launch", launch), LaunchEnded(launch=launch), derived("launch.ended", launch))
