@@ -7,6 +7,9 @@ from typing import Final
 OK: Final = 0
 """Somebody asked it to stop: stdin ended, or SIGTERM."""
 
+ALREADY_RUNNING: Final = 69
+"""Only the supervisor: another one holds this state folder."""
+
 CRASH: Final = 70
 """Something unexpected happened; the actor is started again."""
 
@@ -16,7 +19,13 @@ BROKER_UNREACHABLE: Final = 75
 BAD_CONFIG: Final = 78
 """The configuration cannot be used; starting again would not help, so nobody does."""
 
-_MEANINGS: Final = {OK: "stopped", CRASH: "crashed", BROKER_UNREACHABLE: "broker unreachable", BAD_CONFIG: "bad configuration"}
+_MEANINGS: Final = {
+    OK: "stopped",
+    ALREADY_RUNNING: "already running",
+    CRASH: "crashed",
+    BROKER_UNREACHABLE: "broker unreachable",
+    BAD_CONFIG: "bad configuration",
+}
 
 
 def meaning(code: int) -> str:

@@ -16,12 +16,13 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def die_with_parent() -> str:
-    """Be killed when the thread that started this process ends (so actors are started from their owner's main thread).
+def die_with_parent(with_signal: int = int(getattr(signal, "SIGKILL", 9))) -> str:
+    """Be killed, or sent another signal, when the thread that started this process ends.
 
+    So actors are started from their owner's main thread.
     A parent that was gone before this call is noticed by the end of stdin instead.
     """
-    return _prctl(_PR_SET_PDEATHSIG, int(getattr(signal, "SIGKILL", 9)))
+    return _prctl(_PR_SET_PDEATHSIG, int(with_signal))
 
 
 def forbid_inspection() -> str:

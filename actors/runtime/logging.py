@@ -15,11 +15,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, MutableMapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import orjson
-
-from actors.runtime.pipe import LinePipe
 
 # structlog imports rich, when it is there, for a console output that actors never use: 110 ms and 8 MiB an actor.
 _hidden = "rich" not in sys.modules
@@ -63,7 +61,20 @@ def redact(text: str) -> str:
     return text
 
 
-def configure(pipe: LinePipe, **fields: Any) -> structlog.typing.FilteringBoundLogger:
+class Sink(Protocol):
+    """Where finished lines go. ``write`` never waits for a reader; lines that it could not take are counted in ``dropped``."""
+
+    dropped: int
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether everything written so far has left this process."""
+
+    def write(self, line: bytes) -> bool:
+        """Take a line, newline included; False when it was dropped."""
+
+
+def configure(pipe: Sink, **fields: Any) -> structlog.typing.FilteringBoundLogger:
     """Send every log of this process to ``pipe`` and return a logger whose lines carry ``fields``."""
     structlog.configure(
         processors=[
@@ -90,7 +101,7 @@ def configure(pipe: LinePipe, **fields: Any) -> structlog.typing.FilteringBoundL
 class _PipeLogger:
     """What structlog hands a finished line to."""
 
-    def __init__(self, pipe: LinePipe) -> None:
+    def __init__(self, pipe: Sink) -> None:
         self._pipe = pipe
 
     def msg(self, line: str) -> None:

@@ -89,7 +89,7 @@ class Paths:
 
     @property
     def retry_file(self) -> Path:
-        """A request to start failed actors again, by name; the supervisor reads it on SIGUSR1 and removes it."""
+        """A request to start failed actors again: a JSON list of names; the supervisor looks for it, and removes it."""
         return self.run / "retry.json"
 
     def create(self) -> None:

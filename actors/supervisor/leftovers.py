@@ -1,0 +1,140 @@
+"""Finds and ends what actors leave behind: children of dead actors, and all that a killed supervisor had started.
+
+Theory of operation
+-------------------
+Three nets, because each has holes. *Recorded keys*: every child's process key (pid, start, pidfd inode) is written to
+``run/children.json`` before it is told anything; a key cannot belong to another process. *The mark*: every child has a
+random value in its environment that all its descendants inherit, also those that left session and process group; only a
+program that wipes its environment escapes it. *Adoption*: the supervisor is the subreaper of its descendants, so what an
+actor leaves behind becomes the supervisor's child, whatever its environment says.
+
+Before a process is ended, its start time is compared once more. Must not know supervision.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import psutil  # type: ignore[import-untyped]
+
+from actors.probe import Probe, ProcessGoneError
+from actors.runtime.atomic import write_atomic
+from actors.supervisor.table import OWNER_VARIABLE
+from schemas.codec import decode
+from schemas.identity import ProcessKey
+
+DEADLINE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a supervisor had started: its run's mark and its children's keys."""
+
+    run: str
+    children: dict[str, ProcessKey]
+
+
+def record(path: Path, recorded: Recorded) -> None:
+    """Write down what runs."""
+    write_atomic(path, orjson.dumps(recorded))
+
+
+def sweep_previous(path: Path, probe: Probe) -> tuple[int, ...]:
+    """End everything that an earlier supervisor left behind and forget its record; return the pids.
+
+    Raises:
+        OSError: the record exists and cannot be read.
+        InvalidMessageError: the record is damaged; the file stays for inspection.
+
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return ()
+    recorded = decode(raw, Recorded)
+    ended = [key.pid for key in recorded.children.values() if _end_recorded(key, probe)]
+    ended += sweep_marked(recorded.run + ".")
+    path.unlink()
+    return tuple(ended)
+
+
+def sweep_marked(mark: str, among: Collection[int] | None = None) -> list[int]:
+    """End every process of ours whose mark starts with ``mark`` (only those in ``among``, if given); return the pids.
+
+    Goes on until a whole look finds none: what dies may leave children of its own.
+    """
+    ended: list[int] = []
+    end = time.monotonic() + DEADLINE
+    while found := [pid for pid in (psutil.pids() if among is None else among) if _end_marked(pid, mark)]:
+        ended += found
+        if time.monotonic() >= end:
+            break
+    return ended
+
+
+def sweep_adopted(mark: str) -> list[int]:
+    """End those of our adopted children that carry ``mark``; return the pids."""
+    return sweep_marked(mark, [child.pid for child in psutil.Process().children()])
+
+
+def end_adopted(known: Collection[int]) -> list[int]:
+    """End every child of ours that is not in ``known``, and all that comes to light when they end; return the pids.
+
+    Only while nothing is being started: a process is our child a moment before anybody knows it.
+    """
+    ended: list[int] = []
+    end = time.monotonic() + DEADLINE
+    while found := [child for child in psutil.Process().children() if child.pid not in known]:
+        for child in found:
+            child.kill()
+            ended.append(child.pid)
+        psutil.wait_procs(found, DEADLINE)
+        if time.monotonic() >= end:
+            break
+    return ended
+
+
+def reap(known: Collection[int]) -> None:
+    """Take the exit status of adopted processes, so that none stays a zombie; our own children have their own waiters.
+
+    To be called by the thread that starts children, which alone knows them all.
+    """
+    while hasattr(os, "waitid"):
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in known:
+            return
+        os.waitpid(ended.si_pid, os.WNOHANG)
+
+
+def _end_recorded(key: ProcessKey, probe: Probe) -> bool:
+    try:
+        with probe.exit_watch(key) as watch:
+            if watch.exited():
+                return False
+            return _end(psutil.Process(key.pid))
+    except (ProcessGoneError, psutil.NoSuchProcess):
+        return False
+
+
+def _end_marked(pid: int, mark: str) -> bool:
+    try:
+        process = psutil.Process(pid)
+        own = pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE
+        return not own and process.environ().get(OWNER_VARIABLE, "").startswith(mark) and _end(process)
+    except (psutil.Error, OSError):  # gone, or somebody else's
+        return False
+
+
+def _end(process: psutil.Process) -> bool:
+    """Kill a process and wait until it is gone. psutil compares its start time first."""
+    process.kill()
+    process.wait(DEADLINE)
+    return True

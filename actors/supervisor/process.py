@@ -1,0 +1,171 @@
+"""One incarnation of one child: its process, its pipes, its log.
+
+Theory of operation
+-------------------
+Three threads a child, none of which does anything but wait: one reads stdout and hands on contract lines, one reads
+stderr into the log, one waits for the end. Threads rather than the event loop's own pipes and child watchers, because
+they are the same on every operating system, and a slow disk under the log then stops nobody. What they have to say they
+hand to ``tell``, which blocks while the supervisor is busy: then the pipe fills, and the child is the one that holds back.
+
+Must not know supervision.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import orjson
+
+from actors.runtime.contract import MAX_LINE, Bootstrap, ContractError, Line, decode_line, encode_bootstrap
+from actors.runtime.logging import redact
+from actors.supervisor.log_file import LogFile
+
+MAX_LOG_LINE = 64 * 1024
+_LAST_LINES = 0.5
+
+Tell = Callable[["Process", "Line | int"], None]
+
+
+class Process:
+    """A running child. ``tell`` is called in other threads, with each line it says and at last with its exit code."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        bootstrap: Bootstrap,
+        *,
+        incarnation: int,
+        environ: Mapping[str, str],
+        log: LogFile,
+        tell: Tell,
+    ) -> None:
+        self.actor = bootstrap.actor
+        self.incarnation = incarnation
+        self.name = bootstrap.incarnation
+        self._log = log
+        self._tell = tell
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environ),
+            cwd=bootstrap.state,
+            bufsize=0,
+            start_new_session=True,  # a Ctrl-C in our terminal is for us alone: children stop in their order
+        )
+        self.pid = self._process.pid
+        self._handle = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
+        self._send(encode_bootstrap(bootstrap))
+
+    def watch(self) -> None:
+        """Begin to listen."""
+        output = threading.Thread(target=self._read_output, name=f"{self.actor} stdout", daemon=True)
+        errors = threading.Thread(target=self._read_errors, name=f"{self.actor} stderr", daemon=True)
+        output.start()
+        errors.start()
+        threading.Thread(target=self._wait, args=(output, errors), name=f"{self.actor} exit", daemon=True).start()
+
+    def terminate(self) -> None:
+        """End its stdin and ask it to end; a process that was stopped is continued so that it can."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._signal(signal.SIGTERM)
+        if hasattr(signal, "SIGCONT"):
+            self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it."""
+        self._signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of what belongs to a process that has ended."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+    def _send(self, line: bytes) -> None:
+        """Write the bootstrap; a child that died before reading it is told of by its exit."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(line)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self._handle >= 0:
+                signal.pidfd_send_signal(self._handle, number)
+            else:
+                self._process.send_signal(number)
+
+    # ------------------------------------------------------------------------------------------------ threads
+
+    def _read_output(self) -> None:
+        for line in lines(self._process.stdout, MAX_LINE):
+            try:
+                said = decode_line(line)
+            except ContractError as error:
+                self._note("a line on stdout that is not of the contract", str(error))
+            else:
+                self._tell(self, said)
+
+    def _read_errors(self) -> None:
+        for line in lines(self._process.stderr, MAX_LOG_LINE):
+            if line.startswith(b"{") and line.endswith(b"}"):
+                self._log.write(line + b"\n")
+            else:
+                self._note("stray output", line.decode(errors="replace"))
+
+    def _wait(self, output: threading.Thread, errors: threading.Thread) -> None:
+        code = self._process.wait()
+        output.join(_LAST_LINES)  # its last lines come before its end; a grandchild may hold the pipe for longer
+        errors.join(_LAST_LINES)
+        self._tell(self, code)
+
+    def _note(self, event: str, text: str) -> None:
+        entry = {"event": event, "level": "error", "actor": self.actor, "text": redact(text)}
+        self._log.write(orjson.dumps(entry) + b"\n")
+
+
+def lines(pipe: IO[bytes] | None, limit: int) -> Iterator[bytes]:
+    """Yield lines without their newlines until the pipe ends; what is longer than ``limit`` is cut and says so."""
+    if pipe is None:
+        return
+    pending = bytearray()
+    skipping = False
+    with pipe:
+        while chunk := os.read(pipe.fileno(), 65536):
+            *whole, rest = chunk.split(b"\n")
+            for part in whole:
+                if not skipping:
+                    pending += part
+                    yield _bounded(bytes(pending), limit)
+                pending.clear()
+                skipping = False
+            if not skipping:
+                pending += rest
+            if len(pending) > limit:
+                yield _bounded(bytes(pending), limit)
+                pending.clear()
+                skipping = True
+        if pending:
+            yield _bounded(bytes(pending), limit)
+
+
+def _bounded(line: bytes, limit: int) -> bytes:
+    return line if len(line) <= limit else line[:limit] + " … (cut)".encode()
+
+
+def log_path(logs: Path, actor: str) -> Path:
+    """Return where the log of an actor lies."""
+    return logs / f"{actor}.log"

@@ -1,0 +1,54 @@
+"""What ``tabwire status`` shows, from the state of supervision: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Literal
+
+from actors.supervisor.terms import Child, State
+from schemas.rows import ActorRow, SystemStatus
+
+VERSION = version("tabwire")
+
+
+def system_status(state: State, pid: int, started: str, written: Callable[[float], str]) -> SystemStatus:
+    """Return the rows; ``written`` turns a moment of supervision's clock into RFC 3339."""
+    return SystemStatus(
+        pid=pid,
+        started=started,
+        version=VERSION,
+        actors=tuple(_row(child, state, written) for child in state.children),
+        endpoints=_endpoints(state),
+    )
+
+
+def _row(child: Child, state: State, written: Callable[[float], str]) -> ActorRow:
+    note = child.note
+    shown: Literal["starting", "ready", "degraded", "stopping", "stopped", "backoff", "failed"]
+    if child.phase == "waiting":
+        shown = "starting"
+        place = [each.spec.actor for each in state.children].index(child.spec.actor)
+        note = f"waits for {state.children[place - 1].spec.actor}" if place else ""
+    else:
+        shown = child.phase
+    return ActorRow(
+        actor=child.spec.actor,
+        state=shown,
+        pid=child.pid,
+        since=written(child.since),
+        restarts=child.restarts,
+        last_exit=child.last_exit,
+        note=note,
+    )
+
+
+def _endpoints(state: State) -> dict[str, str]:
+    """Collect every address that a running actor named in its READY: ``gateway`` for its ``url``, else ``broker.feed``."""
+    found: dict[str, str] = {}
+    for child in state.children:
+        if child.phase in ("ready", "degraded"):
+            for name, value in child.facts.items():
+                if isinstance(value, str) and "://" in value:
+                    found[child.spec.actor if name in ("url", "endpoint") else f"{child.spec.actor}.{name}"] = value
+    return found

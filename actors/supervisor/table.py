@@ -1,0 +1,51 @@
+"""Which children there are, in which order, and what each finds in its environment: pure.
+
+The one place that names the actors. Must not know processes or files.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from actors.supervisor.terms import ChildSpec
+from schemas.config import ECHO, Config
+
+OWNER_VARIABLE: Final = "TABWIRE_OWNER"
+BROKER: Final = "broker"
+GATEWAY: Final = "gateway"
+_KEY_FROM_ENVIRONMENT: Final = "env:"
+
+
+def children(config: Config, *, demo: bool = False, intensity: int = 5) -> tuple[ChildSpec, ...]:
+    """Return the specs in order of start."""
+    specs = [
+        ChildSpec(actor=BROKER, intensity=intensity),
+        ChildSpec(actor="registry", needs=BROKER, intensity=intensity),
+        ChildSpec(actor=GATEWAY, intensity=intensity),
+    ]
+    if demo or config.default_provider == ECHO:
+        specs.append(ChildSpec(actor=ECHO, intensity=intensity))
+    return tuple(specs)
+
+
+def command(actor: str) -> list[str]:
+    """Return how an actor is started. -I: neither the working directory nor PYTHON* variables decide what code runs."""
+    return [sys.executable, "-I", "-m", f"actors.{actor}"]
+
+
+def environment(actor: str, config: Config, inherited: Mapping[str, str], owner: str) -> dict[str, str]:
+    """Return the environment of a child: the inherited one, but a provider's key is for the gateway alone."""
+    kept = dict(inherited)
+    if actor != GATEWAY:
+        for provider in config.providers.values():
+            if provider.key.startswith(_KEY_FROM_ENVIRONMENT):
+                kept.pop(provider.key.removeprefix(_KEY_FROM_ENVIRONMENT), None)
+    kept[OWNER_VARIABLE] = owner
+    return kept
+
+
+def owner_mark(run: str, actor: str = "", incarnation: str = "") -> str:
+    """Return what marks a child and everything it starts: ``<run>.<actor>.<incarnation>``, or the prefix of a whole run."""
+    return f"{run}.{actor}.{incarnation}" if actor else f"{run}."
