@@ -1,9 +1,28 @@
-"""Where a subscriber stands in the journal's order, and what it must do next (pure)."""
+"""Where a subscriber stands in the journal's order, and what it must do next (pure).
+
+Theory of operation
+-------------------
+PUB loses what a subscriber does not take, so the feed alone proves nothing: order and completeness come from positions.
+A cursor knows the last position it has handled (``after``) and the highest it has heard of (``target``). While
+``after < target`` or nothing was read yet, it wants the page after ``after`` and takes nothing from the feed but news of
+higher targets; otherwise a live event that is exactly the next one is handled as it comes, and a hole sets the target and
+starts the reading. The journal holds an event before the feed carries it, so a page through the target always closes the hole.
+
+A *filtered* cursor cannot tell a hole from an event that does not match. It handles pages only; live events and beats are
+news of a target and nothing else.
+
+Another epoch voids everything: the subscriber is told (``Gap`` with ``new_epoch``) and reads from the first event. What the
+feed still carries of a voided epoch is dropped; only a page, which answers a question of ours, can bring one back.
+Must not know sockets, storage, clocks, nor what an event says.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from bus.protocol import Beat, Page, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +47,103 @@ class CaughtUp:
 
     epoch: str
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Events of one epoch that came from the feed, in the order in which they came."""
+
+    epoch: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A subscriber's place. ``after=0`` and an epoch from the WELCOME to begin with; ``reading`` until the first page ended."""
+
+    epoch: str
+    after: int = 0
+    filtered: bool = False
+    target: int = 0
+    reading: bool = True
+    caught_up: bool = False
+    voided: tuple[str, ...] = ()
+
+    @property
+    def wants_page(self) -> bool:
+        """Tell whether the page after ``after`` must be asked for now."""
+        return self.reading
+
+
+Output = Row | Gap | CaughtUp
+
+
+def step(cursor: Cursor, heard: Live | Beat | Page) -> tuple[Cursor, list[Output]]:
+    """Take one thing heard; return the new place and what the subscriber is to be given, in order."""
+    outputs: list[Output] = []
+    if heard.epoch != cursor.epoch:
+        if heard.epoch in cursor.voided and not isinstance(heard, Page):
+            return cursor, outputs  # still on its way when its journal was replaced
+        if isinstance(heard, Page):
+            # A page of the new journal was asked for with a position of the old one: it starts in the wrong place.
+            return _renewed(cursor, heard.epoch, heard.head, outputs), outputs
+        cursor = _renewed(cursor, heard.epoch, 0, outputs)
+    if isinstance(heard, Page):
+        return _page(cursor, heard, outputs), outputs
+    if isinstance(heard, Beat):
+        return _news(cursor, heard.head), outputs
+    return _live(cursor, heard.rows, outputs), outputs
+
+
+def _renewed(cursor: Cursor, epoch: str, target: int, outputs: list[Output]) -> Cursor:
+    outputs.append(Gap(min(1, cursor.after), cursor.after, "new_epoch", epoch, f"the journal was {cursor.epoch}"))
+    voided = (*(known for known in cursor.voided if known != epoch), cursor.epoch)
+    return Cursor(epoch, 0, filtered=cursor.filtered, target=target, voided=voided)
+
+
+def _news(cursor: Cursor, head: int) -> Cursor:
+    """Hear of a position: one beyond our place means that something is to be read."""
+    if head <= cursor.after or head <= cursor.target:
+        return cursor
+    return replace(cursor, target=head, reading=True)
+
+
+def _live(cursor: Cursor, rows: Sequence[Row], outputs: list[Output]) -> Cursor:
+    after = cursor.after
+    for row in rows:
+        if row.position <= after:
+            continue
+        if cursor.filtered or cursor.reading or row.position != after + 1:
+            place = replace(cursor, after=after)
+            return _news(place, max(other.position for other in rows))
+        outputs.append(row)
+        after = row.position
+    return replace(cursor, after=after)
+
+
+def _page(cursor: Cursor, page: Page, outputs: list[Output]) -> Cursor:
+    after = cursor.after
+    spans = [Gap(first, last, "damaged", page.epoch) for first, last in page.damaged]
+    if page.first > after + 1 and page.through > after:
+        spans.append(Gap(after + 1, min(page.first - 1, page.through), "trimmed", page.epoch))
+    parts: list[Row | Gap] = [*page.rows, *spans]
+    parts.sort(key=_place)
+    for part in parts:
+        if isinstance(part, Row):
+            if after < part.position:
+                outputs.append(part)
+                after = part.position
+        elif after < part.last:
+            outputs.append(replace(part, first=max(part.first, after + 1)))
+            after = part.last
+    after = max(after, page.through)
+    reading = page.more or after < cursor.target
+    caught_up = cursor.caught_up
+    if not reading and not caught_up:
+        outputs.append(CaughtUp(page.epoch, after))
+        caught_up = True
+    return replace(cursor, after=after, reading=reading, caught_up=caught_up)
+
+
+def _place(part: Row | Gap) -> int:
+    return part.position if isinstance(part, Row) else part.first

@@ -1,12 +1,222 @@
-"""The wire (specification follows)."""
+"""The wire of the bus, version 1: frames to typed messages and back (pure). This docstring is its specification.
+
+From here to the end of the docstring, "must" binds every peer. Nothing else is needed to write one, in any language that
+has libzmq (4.2 or later, built with CURVE) and JSON. Must not know sockets, storage, clocks.
+
+1 Connecting
+------------
+The *connection file* (``run/bus.json`` in the state folder, mode 0600) is a JSON object::
+
+    {"protocol": 1, "ingress": "tcp://127.0.0.1:40001", "feed": "tcp://127.0.0.1:40002",
+     "server_key": "…", "public_key": "…", "secret_key": "…"}          keys: 40 characters of Z85
+
+Endpoints and keys survive a restart of the broker. A peer opens one or both of
+
+* a DEALER connected to ``ingress`` (to ask, publish, answer), and
+* a SUB connected to ``feed`` (to be told),
+
+each with ``CURVE_SERVERKEY = server_key``, ``CURVE_PUBLICKEY = public_key``, ``CURVE_SECRETKEY = secret_key`` and without
+``ROUTING_ID`` (a peer that chooses one is refused). The broker lets in keys that it was told (ZAP): the pair of the
+file is named ``client``, each actor has a pair of its own, named as the actor. Any other key, mechanism or ZMTP version is
+turned away in the handshake and no byte of it is read. There is no other authentication: keep the file private.
+
+Advice: set ``LINGER`` finite, ``IMMEDIATE = 1`` and ``RCVHWM`` of the SUB to at least 10000. ``MAXMSGSIZE`` 8 MiB will do.
+
+2 Frames
+--------
+All JSON is UTF-8 (RFC 8259), one document a frame; receivers ignore members that they do not know. A *position* is an
+integer from 1, dense in the order in which events were recorded. An *epoch* is a text that names one journal: positions
+of two epochs have nothing to do with each other. Times are RFC 3339 in UTC.
+
+DEALER, both ways: ``[verb, request id, body frame…]``. Verbs are upper-case ASCII. A request id is 1 to 32 bytes of
+the asker's choosing, unique among its unanswered requests; every answer repeats it. Answers come in any order.
+
+SUB: ``[topic, stamp, envelope]``.
+
+* *topic* = the envelope's ``subject`` with ``/`` replaced by ``.``, a dot, its ``type``, a dot:
+  ``session.codex-01a1fb07.request.completed.``; it is ASCII; dots inside names are written ``%2E``. Subscribe to any
+  prefix: ``b""`` is everything, ``b"session."`` all facts about sessions, ``b"session.codex-01a1fb07."`` those of one.
+* *stamp* = ``{"epoch": text, "position": int, "recordedtime": time}``.
+* *envelope* = the publisher's bytes, unchanged: a CloudEvents 1.0 object with ``specversion`` ("1.0"), ``id``, ``source``,
+  ``type``, ``subject``, ``time``, ``data``, and optionally ``correlationid``, ``causationid``.
+
+The three frames of an event are the same bytes live and replayed.
+
+*Beat*: topic ``bus.beat.``, a stamp whose ``position`` is the head (the last position given out on the feed, 0 when there is
+none), and an empty envelope frame. At least every 500 ms. Three seconds without any frame: the broker is lost.
+
+3 Verbs
+-------
+``HELLO`` ``{"protocol": 1, "role": text, "serves": [command type, …]}`` → ``WELCOME``
+``{"protocol": 1, "epoch": text, "first": int, "head": int, "name": text, "feed": endpoint}``.
+``first`` is the lowest position kept (``head + 1`` when nothing is), ``name`` the name of the peer's key. ``role`` is free
+text for logs. A peer that answers commands lists them in ``serves``; the last connection of a name that did so gets its
+requests (``client`` may not serve). Say HELLO again after every reconnection: a restarted broker has forgotten it.
+
+``PUBLISH`` 1…1024 envelope frames → ``RECORDED`` ``{"epoch": text, "positions": [int or null, …], "refused":
+[{"index": int, "code": text, "message": text}, …]}``. Sent when the events are on disk. ``positions`` has one member an
+envelope, in order; null means refused, and ``refused`` says why (``invalid``, ``too_large``, ``forged_source``); the others
+are recorded all the same. An event whose ``id`` is already in the journal is not recorded again and has its old
+position, so an unanswered PUBLISH may be repeated as it is, by any connection. Events of one connection keep their order.
+An envelope's ``source`` must be ``/actor/<name>/…`` of the key's name, or ``/client/…`` for ``client``.
+
+``READ`` ``{"after": int, "limit": int, "prefixes": [text, …]}`` → ``PAGE`` ``{"epoch": text, "first": int, "head": int,
+"through": int, "more": bool, "damaged": [[int, int], …]}`` followed by three frames (topic, stamp, envelope) an event.
+The page holds every event with ``after < position <= through`` whose topic starts with one of ``prefixes`` (default
+``[""]``), in order, except those in ``damaged`` (inclusive ranges, unreadable and set aside) and those below ``first``
+(removed by retention). ``limit`` (default 1000) bounds the events; a page is also bounded in bytes and in events looked
+at, so it may be short or empty while ``more`` is true: read on with ``after = through``. ``more`` is ``through < head``.
+
+``REQUEST`` ``{"to": name, "type": text, "deadline_ms": int}``, command (JSON) → ``REPLY`` ``{"ok": true}``, answer (JSON), or
+``REPLY`` ``{"ok": false, "code": text, "message": text}``. Codes of the broker: ``no_such_actor``, ``unknown_command``,
+``busy``, ``timeout``; all others are the actor's. A command is never recorded, never repeated by the broker, and its
+outcome is unknown after ``timeout``. To the serving actor the broker sends ``REQUEST`` ``{"from": name, "type": text,
+"deadline_ms": int}``, command, under a request id of its own, which the actor's REPLY repeats.
+
+``ERROR`` ``{"code": text, "message": text}`` is the answer to anything that was not done: ``invalid`` (the message names the
+field), ``unknown_verb``, ``unsupported_protocol``, ``too_large``, ``forbidden``, ``ahead`` (READ after a position that does
+not exist yet), ``busy`` (try again later), ``storage_full`` (nothing was recorded; try again later). A frame without a
+readable request id is dropped and counted.
+
+4 Limits
+--------
+Envelope and command 64 KiB; PUBLISH 1024 envelopes and 4 MiB; READ 1000 events, PAGE about 4 MiB; REPLY 4 MiB; 32 prefixes of
+256 characters; event id 128 characters, ``source`` 200, ``time`` 40, topic 1024; deadline 1 ms to 60 s; 64 unanswered
+requests an actor, 1024 a broker. ``subject`` is ``root/name[/name…]`` with a known root (``schemas.envelope.ROOTS``) and names
+of ``A-Z a-z 0-9 - _ ~ %``; ``type`` is two or more words of ``a-z 0-9 _`` joined by dots. What exceeds a limit is refused
+by name, never cut. A frame above 8 MiB closes the connection.
+
+5 Following the journal without loss
+------------------------------------
+PUB drops what a slow or late subscriber does not take, silently. Positions and beats make every loss visible, READ heals it.
+
+*Whole feed.* Let ``after`` be the last position handled (0 for everything; the WELCOME's head for "from now on").
+
+1. Connect the SUB, subscribe to ``b""``, wait for its first frame (a beat comes within 500 ms), and only then go on.
+2. READ from ``after`` until ``more`` is false, handling each event; set ``after = through`` of each page.
+3. For every live event at position p: p <= after: drop it. p == after + 1: handle it, ``after = p``. p > after + 1:
+   something was lost: do step 2 (the page will hold p too).
+4. For every beat with head h: h > after: something was lost: do step 2.
+
+*Filtered.* Positions that do not match are not seen, so a hole cannot be told from a loss. Subscribe to the prefixes and
+to ``bus.beat.``; take any live frame or beat with position > ``after`` only as a reason for step 2 with the same prefixes.
+Events come from pages alone: exact, in order, at the price of one READ.
+
+*In both:* a stamp, WELCOME or PAGE with another epoch: the journal is a new one; what was known is void, ``after = 0``, step 2.
+``first > after + 1`` in a PAGE: positions ``after + 1`` to ``first - 1`` are gone for ever; ``damaged`` likewise. A consumer
+that folds events must be told (here: ``bus.cursor.Gap``). No frame for three seconds: give up, or reconnect and go to 1.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
 
-from schemas.codec import decode_recorded
+from msgspec import Meta, Struct
+
+from bus.errors import Refusal
+from schemas.codec import InvalidMessageError, convert, decode_recorded, decode_stamp, encode, parse
 from schemas.envelope import Recorded
+
+PROTOCOL = 1
+MAX_EVENT = 65_536
+MAX_COMMAND = 65_536
+MAX_ANSWER = 4_194_304
+MAX_PUBLISH_EVENTS = 1024
+MAX_PUBLISH_BYTES = 4_194_304
+MAX_PAGE_EVENTS = 1000
+MAX_PAGE_BYTES = 4_194_304
+MAX_REQUEST_ID = 32
+MAX_FRAME = 8_388_608
+MAX_FEED_FRAME = 131_072
+BEAT_TOPIC = b"bus.beat."
+BEAT_SECONDS = 0.25
+LOST_SECONDS = 3.0
+CLIENT = "client"
+
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Prefix = Annotated[str, Meta(max_length=256)]
+Position = Annotated[int, Meta(ge=0)]
+_M = TypeVar("_M", bound=Struct)
+
+
+# ---------------------------------------------------------------------------------------------------- message values
+
+
+class Hello(Struct, frozen=True, kw_only=True):
+    """A peer says who it is and what it answers."""
+
+    protocol: int
+    role: Annotated[str, Meta(max_length=64)] = ""
+    serves: Annotated[tuple[Name, ...], Meta(max_length=256)] = ()
+
+
+class Welcome(Struct, frozen=True, kw_only=True):
+    """The broker says where the journal stands and under which name it knows the peer."""
+
+    protocol: int
+    epoch: str
+    first: int
+    head: int
+    name: str
+    feed: str
+
+
+class Publish(Struct, frozen=True):
+    """Events to record."""
+
+    envelopes: tuple[bytes, ...]
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """What became of a PUBLISH (verb RECORDED)."""
+
+    epoch: str
+    positions: tuple[int | None, ...]
+    refused: tuple[Refusal, ...] = ()
+
+
+class Read(Struct, frozen=True, kw_only=True):
+    """A wish for a page of the journal."""
+
+    after: Position
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_EVENTS)] = MAX_PAGE_EVENTS
+    prefixes: Annotated[tuple[Prefix, ...], Meta(min_length=1, max_length=32)] = ("",)
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """A command for an actor, as its sender says it."""
+
+    to: Name
+    type: Name
+    deadline_ms: Annotated[int, Meta(ge=1, le=60_000)]
+    command: bytes = b"{}"
+
+
+class Forwarded(Struct, frozen=True, kw_only=True):
+    """A command for an actor, as the broker hands it on (verb REQUEST)."""
+
+    sender: str
+    type: str
+    deadline_ms: int
+    command: bytes = b"{}"
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """An actor's answer, or its or the broker's refusal."""
+
+    ok: bool
+    answer: bytes = b""
+    code: str = ""
+    message: str = ""
+
+
+class Failure(Struct, frozen=True):
+    """Why something was not done (verb ERROR)."""
+
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +262,253 @@ class Page:
 
         """
         return (row.recorded() for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The broker lives, and this is its journal's head."""
+
+    epoch: str
+    head: int
+
+
+Asked = Hello | Publish | Read | Request | Reply
+Answered = Welcome | Receipt | Page | Forwarded | Reply | Failure
+
+
+# ---------------------------------------------------------------------------------------------------- asker → broker
+
+
+def encode_asked(request_id: bytes, message: Asked) -> list[bytes]:
+    """Write the frames that a DEALER sends."""
+    match message:
+        case Hello():
+            return [b"HELLO", request_id, _json(protocol=message.protocol, role=message.role, serves=message.serves)]
+        case Publish():
+            return [b"PUBLISH", request_id, *message.envelopes]
+        case Read():
+            return [b"READ", request_id, _json(after=message.after, limit=message.limit, prefixes=message.prefixes)]
+        case Request():
+            head = _json(to=message.to, type=message.type, deadline_ms=message.deadline_ms)
+            return [b"REQUEST", request_id, head, message.command]
+        case Reply():
+            return _encode_reply(request_id, message)
+
+
+def decode_asked(frames: Sequence[bytes]) -> tuple[bytes, Asked]:
+    """Read the frames that a broker receives, without the routing id.
+
+    Raises:
+        UnknownVerbError: the verb is not one of this protocol.
+        InvalidMessageError: the frames are not what the verb asks for; the error names the field.
+
+    """
+    verb, request_id, body = _split(frames)
+    match verb:
+        case b"PUBLISH":
+            return request_id, _publish(body)
+        case b"READ":
+            return request_id, _head(verb, body, Read, frames=1)
+        case b"HELLO":
+            return request_id, _head(verb, body, Hello, frames=1)
+        case b"REQUEST":
+            request = _head(verb, body, Request, frames=2)
+            _bounded("REQUEST.command", body[1], MAX_COMMAND)
+            return request_id, Request(to=request.to, type=request.type, deadline_ms=request.deadline_ms, command=body[1])
+        case b"REPLY":
+            return request_id, _reply(body)
+        case _:
+            raise UnknownVerbError(verb)
+
+
+# ---------------------------------------------------------------------------------------------------- broker → asker
+
+
+def encode_answered(request_id: bytes, message: Answered) -> list[bytes]:
+    """Write the frames that a broker sends, without the routing id."""
+    match message:
+        case Receipt():
+            return [b"RECORDED", request_id, encode(_members(message))]
+        case Page():
+            head = _json(
+                epoch=message.epoch,
+                first=message.first,
+                head=message.head,
+                through=message.through,
+                more=message.more,
+                damaged=message.damaged,
+            )
+            return [b"PAGE", request_id, head, *(part for row in message.rows for part in (row.topic, row.stamp, row.envelope))]
+        case Welcome():
+            return [b"WELCOME", request_id, encode(_members(message))]
+        case Forwarded():
+            head = encode({"from": message.sender, "type": message.type, "deadline_ms": message.deadline_ms})
+            return [b"REQUEST", request_id, head, message.command]
+        case Reply():
+            return _encode_reply(request_id, message)
+        case Failure():
+            return [b"ERROR", request_id, _json(code=message.code, message=message.message)]
+
+
+def decode_answered(frames: Sequence[bytes]) -> tuple[bytes, Answered]:
+    """Read the frames that a DEALER receives.
+
+    Raises:
+        UnknownVerbError: the verb is not one of this protocol.
+        InvalidMessageError: the frames are not what the verb asks for; the error names the field.
+
+    """
+    verb, request_id, body = _split(frames)
+    match verb:
+        case b"RECORDED":
+            return request_id, _head(verb, body, Receipt, frames=1, limit=MAX_FRAME)
+        case b"PAGE":
+            return request_id, _page(body)
+        case b"WELCOME":
+            return request_id, _head(verb, body, Welcome, frames=1)
+        case b"REQUEST":
+            head = _head(verb, body, _ForwardedHead, frames=2)
+            return request_id, Forwarded(sender=head.from_, type=head.type, deadline_ms=head.deadline_ms, command=body[1])
+        case b"REPLY":
+            return request_id, _reply(body)
+        case b"ERROR":
+            return request_id, _head(verb, body, Failure, frames=1)
+        case _:
+            raise UnknownVerbError(verb)
+
+
+# ---------------------------------------------------------------------------------------------------- feed
+
+
+def encode_stamp_fast(epoch: str, position: int, recordedtime: str) -> bytes:
+    """Write a stamp; the same bytes as ``schemas.codec.encode_stamp``, since none of its texts needs escaping."""
+    return f'{{"epoch":"{epoch}","position":{position},"recordedtime":"{recordedtime}"}}'.encode()
+
+
+def encode_beat(epoch: str, head: int, time: str) -> list[bytes]:
+    """Write a beat."""
+    return [BEAT_TOPIC, encode_stamp_fast(epoch, head, time), b""]
+
+
+def decode_feed(frames: Sequence[bytes]) -> tuple[str, Row] | Beat:
+    """Read what a SUB receives: an event with its epoch, or a beat.
+
+    Raises:
+        InvalidMessageError: not three frames, or the stamp is none.
+
+    """
+    if len(frames) != 3:  # noqa: PLR2004 - topic, stamp, envelope
+        raise InvalidMessageError("", f"expected topic, stamp and envelope, got {len(frames)} frames")
+    topic, raw, envelope = frames
+    stamp = decode_stamp(raw)
+    if topic == BEAT_TOPIC:
+        return Beat(stamp.epoch, stamp.position)
+    return stamp.epoch, Row(stamp.position, topic, raw, envelope)
+
+
+# ---------------------------------------------------------------------------------------------------- parts
+
+
+class UnknownVerbError(InvalidMessageError):
+    """A verb that this version does not know."""
+
+    def __init__(self, verb: bytes) -> None:
+        super().__init__("verb", f"{verb[:32]!r} is not known in protocol {PROTOCOL}")
+
+
+class _ForwardedHead(Struct, frozen=True, rename={"from_": "from"}):
+    from_: str
+    type: str
+    deadline_ms: int
+
+
+class _ReplyHead(Struct, frozen=True):
+    ok: bool
+    code: Name = "refused"
+    message: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class _PageHead(Struct, frozen=True):
+    epoch: str
+    first: int
+    head: int
+    through: int
+    more: bool
+    damaged: tuple[tuple[int, int], ...] = ()
+
+
+def _split(frames: Sequence[bytes]) -> tuple[bytes, bytes, Sequence[bytes]]:
+    if len(frames) < 2:  # noqa: PLR2004 - verb and request id
+        raise InvalidMessageError("", f"expected a verb and a request id, got {len(frames)} frames")
+    if not 1 <= len(frames[1]) <= MAX_REQUEST_ID:
+        raise InvalidMessageError("request id", f"expected 1 to {MAX_REQUEST_ID} bytes, got {len(frames[1])}")
+    return frames[0], frames[1], frames[2:]
+
+
+def _head(verb: bytes, body: Sequence[bytes], type_: type[_M], *, frames: int, limit: int = MAX_COMMAND) -> _M:
+    under = verb.decode()
+    if len(body) != frames:
+        raise InvalidMessageError(under, f"expected {frames} body frames, got {len(body)}")
+    _bounded(under, body[0], limit)
+    try:
+        document = parse(body[0])
+    except InvalidMessageError as error:
+        raise InvalidMessageError(under, error.reason) from error
+    return convert(document, type_, under)
+
+
+def _bounded(field_: str, frame: bytes, limit: int) -> None:
+    if len(frame) > limit:
+        raise InvalidMessageError(field_, f"{len(frame)} bytes exceed the limit of {limit}")
+
+
+def _publish(body: Sequence[bytes]) -> Publish:
+    if not 1 <= len(body) <= MAX_PUBLISH_EVENTS:
+        raise InvalidMessageError("PUBLISH", f"expected 1 to {MAX_PUBLISH_EVENTS} envelopes, got {len(body)}")
+    if (size := sum(map(len, body))) > MAX_PUBLISH_BYTES:
+        raise InvalidMessageError("PUBLISH", f"{size} bytes exceed the limit of {MAX_PUBLISH_BYTES}")
+    return Publish(tuple(body))
+
+
+def _reply(body: Sequence[bytes]) -> Reply:
+    if not 1 <= len(body) <= 2:  # noqa: PLR2004 - head and answer
+        raise InvalidMessageError("REPLY", f"expected 1 or 2 body frames, got {len(body)}")
+    head = _head(b"REPLY", body[:1], _ReplyHead, frames=1)
+    if head.ok != (len(body) == 2):  # noqa: PLR2004
+        raise InvalidMessageError("REPLY", "an answer goes with ok = true, and only with it")
+    if not head.ok:
+        return Reply(ok=False, code=head.code, message=head.message)
+    _bounded("REPLY.answer", body[1], MAX_ANSWER)
+    return Reply(ok=True, answer=body[1])
+
+
+def _encode_reply(request_id: bytes, message: Reply) -> list[bytes]:
+    if message.ok:
+        return [b"REPLY", request_id, _json(ok=True), message.answer]
+    return [b"REPLY", request_id, _json(ok=False, code=message.code, message=message.message)]
+
+
+def _page(body: Sequence[bytes]) -> Page:
+    if len(body) % 3 != 1:
+        raise InvalidMessageError("PAGE", f"expected a head and three frames an event, got {len(body)} body frames")
+    head = _head(b"PAGE", body[:1], _PageHead, frames=1, limit=MAX_FRAME)
+    rows = tuple(
+        Row(decode_stamp(body[at + 1]).position, body[at], body[at + 1], body[at + 2]) for at in range(1, len(body), 3)
+    )
+    return Page(
+        epoch=head.epoch,
+        first=head.first,
+        head=head.head,
+        through=head.through,
+        more=head.more,
+        damaged=head.damaged,
+        rows=rows,
+    )
+
+
+def _members(message: Struct) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in message.__struct_fields__}
+
+
+def _json(**members: Any) -> bytes:
+    return encode(members)

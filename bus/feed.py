@@ -1,0 +1,115 @@
+"""One subscription followed without loss: a SUB socket, the pure cursor, and READ for whatever the socket did not bring.
+
+While pages are read, live frames wait in the socket's bounded queue; what does not fit is dropped there and found missing
+afterwards. So a subscriber that works slowly, or stands still, costs memory that is bounded and misses nothing.
+Must not know what events mean.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from bus.cursor import CaughtUp, Cursor, Gap, Live, step
+from bus.errors import BusError, BusUnavailableError
+from bus.protocol import LOST_SECONDS, Beat, Page, Row, decode_feed
+from bus.sockets import Socket
+from schemas.codec import InvalidMessageError
+from schemas.envelope import Recorded
+
+_BURST = 256
+Told = Recorded | Gap | CaughtUp
+
+
+class Feed(AsyncIterator[Told]):
+    """Iterate over it: each event once, in order, then live; ends after ``until``."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        cursor: Cursor,
+        read: Callable[[int], Awaitable[Page]],
+        *,
+        until: int | None = None,
+        heard: Callable[[str, int], None],
+    ) -> None:
+        self._socket = socket
+        self._cursor = cursor
+        self._read = read
+        self._until = until
+        self._heard = heard
+        self._ready: deque[Row | Gap | CaughtUp] = deque()
+        self._joined = False
+        self.holes = 0
+
+    def __aiter__(self) -> Feed:
+        return self
+
+    async def __anext__(self) -> Told:
+        while not self._ready:
+            if self._until is not None and self._cursor.after >= self._until:
+                raise StopAsyncIteration
+            await self._advance()
+        told = self._ready.popleft()
+        if isinstance(told, Row):
+            return self._event(told)
+        return told
+
+    def _event(self, row: Row) -> Recorded | Gap:
+        if self._until is not None and row.position > self._until:
+            raise StopAsyncIteration
+        try:
+            return row.recorded()
+        except InvalidMessageError as error:
+            return Gap(row.position, row.position, "unreadable", self._cursor.epoch, str(error))
+
+    async def _advance(self) -> None:
+        if not self._joined:
+            await self._wait()  # any frame proves that the subscription stands: from here on nothing is missed unseen
+            self._joined = True
+            return
+        if self._cursor.wants_page:
+            page = await self._read(self._cursor.after)
+            if page.more and page.through <= self._cursor.after and page.epoch == self._cursor.epoch:
+                raise BusError(f"the broker's page after {self._cursor.after} does not go on; its journal must be checked")
+            self._heard(page.epoch, page.head)
+            self._step(page)
+            return
+        await self._wait()
+
+    async def _wait(self) -> None:
+        """Take what the socket has, and wait for it when that is nothing."""
+        if not await self._socket.readable(LOST_SECONDS):
+            raise BusUnavailableError(f"the broker was silent for {LOST_SECONDS:g} s")
+        rows: list[Row] = []
+        epoch = self._cursor.epoch
+        for _ in range(_BURST):
+            frames = self._socket.receive()
+            if frames is None:
+                break
+            try:
+                heard = decode_feed(frames)
+            except InvalidMessageError as error:
+                raise BusError(f"the feed carries what is not an event: {error}") from error
+            if isinstance(heard, Beat):
+                self._live(epoch, rows)
+                rows = []
+                self._heard(heard.epoch, heard.head)
+                self._step(heard)
+                continue
+            if heard[0] != epoch:
+                self._live(epoch, rows)
+                epoch, rows = heard[0], []
+            rows.append(heard[1])
+        self._live(epoch, rows)
+
+    def _live(self, epoch: str, rows: Sequence[Row]) -> None:
+        if rows:
+            self._heard(epoch, rows[-1].position)
+            self._step(Live(epoch, rows))
+
+    def _step(self, heard: Live | Beat | Page) -> None:
+        was_reading = self._cursor.wants_page
+        self._cursor, outputs = step(self._cursor, heard)
+        self.holes += self._cursor.wants_page and not was_reading
+        self._ready.extend(outputs)

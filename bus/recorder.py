@@ -1,0 +1,123 @@
+"""From submissions to rows on disk: batches, one at a time on the writer's thread.
+
+Theory of operation
+-------------------
+While a batch is on its way to the disk, the next one gathers; so batches grow with the load and a lone event waits for
+nobody. When a batch is committed the next is handed over first and only then is the committed one told to the world: the
+disk and the sockets work at the same time. The order of batches is the order of positions, since only one is ever under way.
+
+A batch that meets ids which the journal already holds is numbered again with those known; a batch that finds no room on
+the disk is refused as a whole and the head stays. Any other failure of the journal ends the process: after a failed fsync
+nothing that a disk says can be believed. Must not know sockets or requests.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from bus.journal import Journal, JournalFullError, KnownIdsError
+from bus.sequencer import Numbered, Submission, step
+from bus.worker import Worker
+
+MAX_BATCH_EVENTS = 2048
+MAX_GATHERED_EVENTS = 16_384
+MAX_GATHERED_BYTES = 32 * 1024 * 1024
+_Origin = TypeVar("_Origin")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[_Origin]):
+    """Submissions that go to disk together, each with where it came from."""
+
+    entries: tuple[tuple[_Origin, Submission], ...]
+
+    @property
+    def origins(self) -> list[_Origin]:
+        """Return where the submissions came from, in order."""
+        return [origin for origin, _ in self.entries]
+
+
+class Recorder(Generic[_Origin]):
+    """Gathers submissions and records them; ``head`` is the last position that is on disk."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        writer: Worker,
+        now: Callable[[], str],
+        recorded: Callable[[Batch[_Origin], Numbered], None],
+        refused: Callable[[Batch[_Origin], JournalFullError], None],
+    ) -> None:
+        self._journal = journal
+        self._writer = writer
+        self._now = now
+        self._recorded = recorded
+        self._refused = refused
+        self._gathered: deque[tuple[_Origin, Submission, int, int]] = deque()
+        self._events = 0
+        self._bytes = 0
+        self._under_way: tuple[Batch[_Origin], Numbered] | None = None
+        self.head = journal.head
+
+    @property
+    def full(self) -> bool:
+        """Tell whether nothing more should be gathered for now."""
+        return self._events >= MAX_GATHERED_EVENTS or self._bytes >= MAX_GATHERED_BYTES
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether everything submitted was recorded or refused."""
+        return self._under_way is None and not self._gathered
+
+    def submit(self, origin: _Origin, submission: Submission, size: int) -> None:
+        """Gather a submission of ``size`` bytes; ``start`` sends it on its way."""
+        count = len(submission.entries)
+        self._gathered.append((origin, submission, count, size))
+        self._events += count
+        self._bytes += size
+
+    def start(self) -> None:
+        """Hand the next batch to the writer, unless one is under way or nothing has gathered."""
+        if self._under_way is None and self._gathered:
+            self._write(self._next_batch(), {})
+
+    def _next_batch(self) -> Batch[_Origin]:
+        entries: list[tuple[_Origin, Submission]] = []
+        total = 0
+        while self._gathered and (not entries or total + self._gathered[0][2] <= MAX_BATCH_EVENTS):
+            origin, submission, count, size = self._gathered.popleft()
+            entries.append((origin, submission))
+            total += count
+            self._events -= count
+            self._bytes -= size
+        return Batch(tuple(entries))
+
+    def _write(self, batch: Batch[_Origin], known: dict[str, int]) -> None:
+        time = self._now()
+        numbered = step(self._journal.epoch, self.head, time, [submission for _, submission in batch.entries], known)
+        self._under_way = (batch, numbered)
+        if numbered.rows:
+            self._writer.submit(lambda: self._journal.append(numbered.rows, numbered.ids, time), self._written)
+        else:
+            self._written(None)
+
+    def _written(self, outcome: Exception | None) -> None:
+        if self._under_way is None:
+            raise RuntimeError("the writer answered for a batch that nobody gave it")
+        batch, numbered = self._under_way
+        if isinstance(outcome, KnownIdsError):
+            self._write(batch, outcome.positions)
+            return
+        self._under_way = None
+        if isinstance(outcome, JournalFullError):
+            self._refused(batch, outcome)
+            self.start()
+            return
+        if outcome is not None:
+            raise outcome
+        self.head = numbered.head
+        self.start()
+        self._recorded(batch, numbered)
