@@ -27,7 +27,10 @@ class AsOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """One session as people see it; ``missing`` says what would verify it, ``terminal_missing`` why no tab is claimed."""
+    """One session as people see it; ``missing`` says what would verify it, ``terminal_missing`` why no tab is claimed.
+
+    ``auxiliary_requests`` came from its processes and belong to no conversation (titles, model lists).
+    """
 
     session: SessionId
     agent: str
@@ -58,14 +61,16 @@ class SessionRow:
     in_flight: int = 0
     usage: Usage | None = None
     conflicts: int = 0
+    auxiliary_requests: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionTable:
-    """Every session at one point of the journal, most recently seen first."""
+    """Every session at one point of the journal, most recently seen first; ``unattributed`` requests belong to none."""
 
     as_of: AsOf
     sessions: tuple[SessionRow, ...]
+    unattributed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

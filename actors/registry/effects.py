@@ -1,0 +1,105 @@
+"""What the registry owes the bus: ``session.*`` facts that follow from a state and were not said yet.
+
+Theory of operation
+-------------------
+An effect is owed while what follows from the statements differs from what was announced, and announced means: read back
+from the journal. Its id is derived from the journal alone, so whoever computes it again after a crash computes the same
+event, and the journal keeps it once. Gone and returned alternate: the id of each is derived from the one before.
+
+Pure. Must not know how effects are published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from actors.registry.judgement import canonical, conflicts, gone, proof, shared
+from actors.registry.state import Session, State
+from schemas.envelope import subject
+from schemas.events import SessionConflicted, SessionGone, SessionIdentified, SessionReturned, SessionSeen, SessionVerified
+from schemas.identity import SessionId
+from schemas.ids import derived
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A fact to be published: ``cause`` is the id of the event that it follows from (None when that is not kept)."""
+
+    id: str
+    subject: str
+    data: Any
+    cause: str | None = None
+
+
+NOTHING: tuple[Effect, ...] = ()
+_ORDER = {cls: place for place, cls in enumerate((SessionSeen, SessionIdentified, SessionVerified, SessionConflicted))}
+
+
+def owed(state: State, sessions: Iterable[SessionId]) -> tuple[Effect, ...]:
+    """Return what is owed for some sessions, those that were first seen first and sightings before conclusions."""
+    found: list[Effect] = []
+    for name in dict.fromkeys(sessions):
+        session = state.sessions.get(name)
+        if session is not None:
+            found += _owed(state, session)
+    if len(found) > 1:
+        found.sort(key=lambda effect: _ORDER.get(type(effect.data), len(_ORDER)))
+    return tuple(found) if found else NOTHING
+
+
+def pending(state: State) -> tuple[Effect, ...]:
+    """Return everything that is owed: what a registry publishes when it has caught up."""
+    return owed(state, sorted(state.sessions, key=lambda name: state.sessions[name].at.position))
+
+
+def _owed(state: State, session: Session) -> list[Effect]:
+    said = session.announced
+    found: list[Effect] = []
+    if shared(state, session):
+        return found
+    if not said.seen:
+        seen = SessionSeen(session=session.id, agent=session.agent[:64], provisional=session.provisional)
+        found.append(_effect(state, session, seen, "", session.at.id))
+    if session.identified_as is not None:
+        if not said.identified:
+            identified = SessionIdentified(session=session.identified_as, provisional=session.id)
+            cause = None if session.identified_at is None else session.identified_at.id
+            found.append(_effect(state, session, identified, "", cause))
+        if canonical(state, session.id) != session.id:
+            return found
+    found += _verified(state, session)
+    found += _conflicted(state, session)
+    return found + _lifecycle(state, session)
+
+
+def _verified(state: State, session: Session) -> list[Effect]:
+    if session.announced.verified or (proved := proof(session)) is None:
+        return []
+    verified = SessionVerified(session=session.id, request=proved.request, rank=proved.rank)
+    return [_effect(state, session, verified, "", proved.at.id)]
+
+
+def _conflicted(state: State, session: Session) -> list[Effect]:
+    return [
+        _effect(state, session, SessionConflicted(session=session.id, evidence=evidence), "\0".join(key), cause)
+        for key, (cause, evidence) in conflicts(state, session).items()
+        if key not in session.announced.conflicts
+    ]
+
+
+def _lifecycle(state: State, session: Session) -> list[Effect]:
+    reason = gone(state, session)
+    was_gone = session.announced.lifecycle == "gone"
+    if bool(reason) == was_gone:
+        return []
+    previous = session.announced.lifecycle_id
+    if reason:
+        return [_effect(state, session, SessionGone(session=session.id, reason=reason[:300]), previous, None)]
+    return [_effect(state, session, SessionReturned(session=session.id), previous, None)]
+
+
+def _effect(state: State, session: Session, data: Any, detail: str, cause: str | None) -> Effect:
+    name = derived(data.TYPE, state.epoch, session.id, str(session.at.position), detail)
+    return Effect(name, subject("session", session.id), data, cause)

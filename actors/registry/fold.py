@@ -1,0 +1,112 @@
+"""The fold: one recorded event at a time becomes statements, and what newly follows from them becomes effects.
+
+Theory of operation
+-------------------
+``fold(state, event)`` is the only way into a state, live and in replay. It never raises and never waits: an unknown type,
+a fact about something never seen, or one that comes late is folded or counted, not refused. An event at or before the
+state's position is a repetition and changes nothing. A new epoch is another journal: everything known is void.
+
+Facts only add statements to the tables (``requests``, ``lifetimes``, ``tables``); what follows from them is asked of
+``judgement``, so that the order of independent sources does not matter. Sessions whose standing may have changed are
+marked, and at the end of each event ``effects`` compares what follows for these with what was announced. The registry's own
+``session.*`` facts are folded like all others: they are what was announced (``announced``). An effect is therefore returned
+again until its own announcement is folded; its id stays the same, and the journal keeps it once.
+
+Who may say what: ``session.*`` is the registry's alone, ``request.*`` and ``process.*`` an actor's. Others' are counted and
+set aside.
+
+Pure: no clock, randomness, environment or logging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from actors.registry import announced, lifetimes, requests
+from actors.registry.effects import NOTHING, Effect, owed, pending
+from actors.registry.state import Limits, State
+from actors.registry.tables import sweep
+from schemas.envelope import Recorded
+from schemas.events import (
+    EVENTS,
+    ActorExited,
+    ActorStarted,
+    LaunchEnded,
+    LaunchStarted,
+    ProcessExited,
+    ProcessSeen,
+    RequestAttributed,
+    RequestCancelled,
+    RequestCompleted,
+    RequestFailed,
+    RequestFirstByte,
+    RequestReceived,
+    RequestRouted,
+    SessionConflicted,
+    SessionGone,
+    SessionIdentified,
+    SessionReturned,
+    SessionSeen,
+    SessionVerified,
+)
+
+__all__ = ["Effect", "Limits", "State", "fold", "pending"]
+
+_STEPS: Final[dict[type[Any], Callable[[State, Recorded, Any], None]]] = {
+    RequestReceived: requests.received,
+    RequestAttributed: requests.attributed,
+    RequestRouted: requests.routed,
+    RequestFirstByte: requests.first_byte,
+    RequestCompleted: requests.finished,
+    RequestFailed: requests.finished,
+    RequestCancelled: requests.finished,
+    ProcessSeen: lifetimes.process_seen,
+    ProcessExited: lifetimes.process_exited,
+    LaunchStarted: lifetimes.launch_started,
+    LaunchEnded: lifetimes.launch_ended,
+    ActorStarted: lifetimes.actor_started,
+    ActorExited: lifetimes.actor_exited,
+    SessionSeen: announced.seen,
+    SessionIdentified: announced.identified,
+    SessionVerified: announced.verified,
+    SessionConflicted: announced.conflicted,
+    SessionGone: announced.gone,
+    SessionReturned: announced.returned,
+}
+_CLIENT: Final = "/client/"
+_ACTORS_ONLY: Final = ("request.", "process.", "actor.")
+
+
+def fold(state: State, event: Recorded) -> tuple[Effect, ...]:
+    """Fold one event into the state, in place; return the effects that are due because of it."""
+    stamp = event.stamp
+    if stamp.epoch != state.epoch:
+        _begin_again(state, stamp.epoch)
+    elif stamp.position <= state.position:
+        return NOTHING
+    state.position = stamp.position
+    state.time = stamp.recordedtime
+    envelope = event.envelope
+    step = _STEPS.get(type(envelope.data))
+    if step is None:
+        if envelope.type not in EVENTS:
+            state.count("events of an unknown type")
+    elif envelope.source.startswith(_CLIENT) and envelope.type.startswith(_ACTORS_ONLY):
+        state.count("facts that only an actor may say")
+    else:
+        step(state, event, envelope.data)
+    if stamp.position >= state.next_sweep:
+        sweep(state, event)
+    if not state.dirty:
+        return NOTHING
+    effects = owed(state, state.dirty)
+    state.dirty.clear()
+    return effects
+
+
+def _begin_again(state: State, epoch: str) -> None:
+    """Forget everything: positions of another journal say nothing about this one."""
+    fresh = State(limits=state.limits, epoch=epoch)
+    for name in State.__slots__:
+        setattr(state, name, getattr(fresh, name))

@@ -1,0 +1,259 @@
+"""Requests become claims: who sent what in whose name, what it proves, what it cost.
+
+The part of ``fold`` for ``request.*``. A request counts for the session that the gateway named, at its first mention with a
+session; a title request never counts for a conversation. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.registry.lifetimes import join_launch, know_kind, note_process, terminal_statement
+from actors.registry.state import OTHER, SERVES_MANY, Choice, Claim, Flight, Proof, Session, State, at, note
+from actors.registry.tables import (
+    attach_launch,
+    attach_process,
+    bind,
+    claim_of,
+    contradiction,
+    flight_of,
+    launch_of,
+    name_agent,
+    name_terminal,
+    process_of,
+    session_of,
+    settle,
+    touch,
+)
+from schemas.envelope import Recorded
+from schemas.events import (
+    RequestAttributed,
+    RequestCancelled,
+    RequestCompleted,
+    RequestFailed,
+    RequestFirstByte,
+    RequestReceived,
+    RequestRouted,
+    Usage,
+)
+from schemas.evidence import Rank
+from schemas.identity import RequestId, SessionId, is_provisional, process_session
+
+_VERIFYING: Final = frozenset({"process", "launch", "conversation"})
+_MODEL_METHODS: Final = frozenset({"POST", ""})
+_UNPROVEN: Final = 9
+_IN_FLIGHT: Final = "in flight"
+
+
+def received(state: State, event: Recorded, data: RequestReceived) -> None:
+    """Remember how a request began; whom it counts for is not known yet."""
+    flight_of(state, data.request, event.envelope.source).method = data.method
+
+
+def attributed(state: State, event: Recorded, data: RequestAttributed) -> None:
+    """Count a request for its session, keep every statement about it, and see what follows from them."""
+    flight = flight_of(state, data.request, event.envelope.source)
+    name = _counted_as(data)
+    if name is None:
+        state.unattributed += 1
+        return
+    session = state.sessions.get(name)
+    if session is None:
+        session = session_of(state, name, data.agent, event)
+    claim = session.claims.get(data.process)
+    if claim is None:
+        claim = claim_of(state, session, data.process)
+    touch(session, event)
+    if flight.claim is None:
+        _begin(flight, claim)
+    claim.last_position = event.stamp.position
+    if data.cwd is not None:
+        claim.cwd = data.cwd
+    news = _keep(state, session, event, data)
+    facts = (data.process_kind, data.agent, data.terminal, data.launch, data.terminal_missing, data.conversation)
+    if facts != claim.facts:
+        claim.facts = facts
+        _tie(state, session, event, data)
+        _prove(state, session, claim, event, data)
+        _identify(state, session, claim, event, data)
+    elif news or claim.proof is None:
+        _prove(state, session, claim, event, data)
+
+
+def routed(state: State, event: Recorded, data: RequestRouted) -> None:
+    """Keep a routing decision, for as long as it is one of the session's last."""
+    found = _find(state, event, data.request, data.session)
+    if found is None:
+        return
+    session, claim, flight = found
+    claim.provider = data.provider
+    claim.model = data.requested_model or claim.model
+    flight.choice = Choice(event, data)
+    flight.choice.outcome = _IN_FLIGHT
+    session.decisions.append(flight.choice)
+    if len(session.decisions) > state.limits.decisions:
+        session.decisions.popleft()
+
+
+def first_byte(state: State, event: Recorded, data: RequestFirstByte) -> None:
+    """See that a session's request is answered."""
+    _find(state, event, data.request, data.session)
+
+
+def finished(state: State, event: Recorded, data: RequestCompleted | RequestFailed | RequestCancelled) -> None:
+    """End a request: its outcome, its tokens, what was asked for and what served it."""
+    found = _find(state, event, data.request, data.session)
+    state.flights.pop(data.request, None)
+    if found is None:
+        return
+    session, claim, flight = found
+    claim.in_flight -= 1
+    if isinstance(data, RequestFailed):
+        claim.failures += 1
+        outcome = f"failed in {data.phase}: {data.code} ({data.status})"
+    elif isinstance(data, RequestCancelled):
+        claim.cancellations += 1
+        outcome = f"cancelled in {data.phase}"
+    else:
+        outcome = f"completed {data.status}"
+    if flight.choice is not None:
+        flight.choice.outcome = f"{outcome} after {data.timing.total_ms:.0f} ms"
+    claim.model = data.requested_model or claim.model
+    claim.served_model = data.served_model or claim.served_model
+    claim.provider = data.provider or claim.provider
+    if data.usage is not None:
+        _use(state, session, claim, data.response or data.request, data.usage)
+
+
+def agent_of(session: SessionId) -> str:
+    """Return the agent that a session's id names."""
+    return OTHER if is_provisional(session) else session.partition("-")[0]
+
+
+def _counted_as(data: RequestAttributed) -> SessionId | None:
+    """Return the session that a request counts for: a title request's is its launch or process, never a conversation."""
+    if data.thread_kind == "title" and data.session is not None and not is_provisional(data.session):
+        if data.launch is not None:
+            return SessionId(data.launch)
+        return None if data.process is None else process_session(data.process)
+    return data.session
+
+
+def _keep(state: State, session: Session, event: Recorded, data: RequestAttributed) -> bool:
+    """Keep what a request says of its thread and every statement about it; tell whether one was new."""
+    if data.thread is not None and data.thread not in session.threads and len(session.threads) < state.limits.threads:
+        session.threads[data.thread] = data.thread_kind
+    news = False
+    for evidence in data.evidence:
+        if note(session.lines, evidence, event, state.limits.statements):
+            news = True
+            if evidence.conflict:
+                contradiction(state, session, evidence, event)
+    return news
+
+
+def _begin(flight: Flight, claim: Claim) -> None:
+    flight.claim = claim
+    claim.requests += 1
+    claim.in_flight += 1
+
+
+def _find(state: State, event: Recorded, request: RequestId, named: SessionId | None) -> tuple[Session, Claim, Flight] | None:
+    """Return what a later event of a request counts for; where the beginning was lost, it counts from here on."""
+    flight = state.flights.get(request)
+    if flight is not None and flight.claim is not None:
+        session = state.sessions.get(flight.claim.session)
+        if session is not None:
+            touch(session, event)
+            return session, flight.claim, flight
+    if named is None:
+        return None
+    session = session_of(state, named, agent_of(named), event)
+    touch(session, event)
+    flight = flight or flight_of(state, request, event.envelope.source)
+    claim = claim_of(state, session, None)
+    _begin(flight, claim)
+    return session, claim, flight
+
+
+def _tie(state: State, session: Session, event: Recorded, data: RequestAttributed) -> None:
+    """Tie session, process and launch of a request to each other."""
+    if data.conversation is not None and not session.provisional:
+        session.conversation = data.conversation
+    name_agent(session, data.agent, Rank.KERNEL)
+    launch = None if data.launch is None else launch_of(state, data.launch, event)
+    if launch is not None:
+        attach_launch(state, session, launch, event)
+    if data.process is None:
+        return
+    process = process_of(state, data.process, event)
+    name_agent(process, data.agent, Rank.KERNEL)
+    know_kind(state, process, data.process_kind)
+    attach_process(state, session, process)
+    note_process(state, process, data.terminal_missing)
+    if data.terminal is not None:
+        name_terminal(state, process, data.terminal, terminal_statement(data.terminal, data.evidence, "request"), event)
+    if launch is not None and session.provisional:
+        join_launch(state, process, launch, event)
+
+
+def _prove(state: State, session: Session, claim: Claim, event: Recorded, data: RequestAttributed) -> None:
+    """Let a request prove what its best believed statements allow."""
+    best = holding = _UNPROVEN
+    for evidence in data.evidence:
+        if not evidence.rejected and evidence.proves in _VERIFYING:
+            best = min(best, evidence.rank)
+            if evidence.proves == "conversation":
+                holding = min(holding, evidence.rank)
+    claim.best = min(claim.best, best)
+    holding = Rank.REQUEST_DECLARED if holding == _UNPROVEN else holding
+    if holding < claim.rank:
+        claim.rank = Rank(holding)
+        if len(session.claims) > 1:
+            settle(state, session, event)
+    if claim.proof is not None or best > Rank.KERNEL or (data.process is None and data.launch is None):
+        return
+    flight = state.flights.get(data.request)
+    method = "" if flight is None else flight.method
+    if session.provisional and (data.thread_kind == "title" or method not in _MODEL_METHODS):
+        return
+    claim.proof = Proof(at(event), data.request, int(best))
+    state.dirty[session.id] = None
+    if claim.rejected and data.process is not None:
+        state.dirty[process_session(data.process)] = None
+
+
+def _identify(state: State, session: Session, claim: Claim, event: Recorded, data: RequestAttributed) -> None:
+    """Let a conversation identify the process and the launch that it came from, unless they serve many."""
+    if session.provisional or claim.rejected or data.process_kind in SERVES_MANY:
+        return
+    if data.process is not None:
+        bind(state, process_of(state, data.process, event), session.id, event)
+    if data.launch is not None:
+        bind(state, launch_of(state, data.launch, event), session.id, event)
+
+
+def _use(state: State, session: Session, claim: Claim, response: str, usage: Usage) -> None:
+    """Count the tokens of a response once, however often and by whomever they are told: the highest figures count."""
+    now = (usage.input, usage.cached_input, usage.output, usage.reasoning, usage.total)
+    before = session.responses.get(response)
+    if before is None:
+        if len(session.responses) >= state.limits.responses:
+            del session.responses[next(iter(session.responses))]
+        old = (0, 0, 0, 0, 0)
+    else:
+        claim, old = before
+        now = (
+            max(now[0], old[0]),
+            max(now[1], old[1]),
+            max(now[2], old[2]),
+            max(now[3], old[3]),
+            max(now[4], old[4]),
+        )
+    session.responses[response] = (claim, now)
+    claim.used = True
+    claim.input += now[0] - old[0]
+    claim.cached_input += now[1] - old[1]
+    claim.output += now[2] - old[2]
+    claim.reasoning += now[3] - old[3]
+    claim.total += now[4] - old[4]

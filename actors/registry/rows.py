@@ -1,0 +1,248 @@
+"""The read models: the sessions table and the explanation of one session, as of a position and measured against a time.
+
+Pure: the time comes from the caller. Must not know how a state came about (``fold``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from actors.registry import judgement
+from actors.registry.sentences import because
+from actors.registry.state import Claim, Line, Process, Session, State
+from actors.registry.tables import moment
+from schemas.events import Usage
+from schemas.identity import SessionId
+from schemas.rows import Activity, AsOf, Decision, EvidenceLine, Explanation, SessionRow, SessionTable
+
+_ACTIVE_SECONDS: Final = 60.0
+_MAX_CANDIDATES: Final = 20
+
+
+class UnknownSessionError(LookupError):
+    """No session, alias or conversation begins with what was asked for."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(f"no session's id or alias begins with {prefix!r}; `tabwire sessions` lists them")
+        self.prefix = prefix
+
+
+class AmbiguousSessionError(LookupError):
+    """Several sessions begin with what was asked for; ``candidates`` names them."""
+
+    def __init__(self, prefix: str, candidates: tuple[SessionId, ...]) -> None:
+        listed = ", ".join(candidates[:_MAX_CANDIDATES])
+        rest = len(candidates) - _MAX_CANDIDATES
+        super().__init__(f"{prefix!r} names {len(candidates)} sessions: {listed}{f' and {rest} more' if rest > 0 else ''}")
+        self.prefix = prefix
+        self.candidates = candidates
+
+
+def as_of(state: State, time: str) -> AsOf:
+    """Return the point of the journal that a state reflects."""
+    return AsOf(epoch=state.epoch, position=state.position, time=time)
+
+
+def table(state: State, now: str, at: AsOf) -> SessionTable:
+    """Return every session that is one, the most recently seen first; ``now`` is RFC 3339."""
+    names = _aliases(state)
+    listed = [session for session in state.sessions.values() if not judgement.hidden(state, session)]
+    listed.sort(key=lambda session: (-session.last_position, session.id))
+    rows = tuple(_row(state, session, now, names.get(session.id, ())) for session in listed)
+    return SessionTable(as_of=at, sessions=rows, unattributed=state.unattributed)
+
+
+def explain(state: State, prefix: str, now: str, at: AsOf | None = None) -> Explanation:
+    """Return why a session's row says what it says; ``prefix`` is the beginning of any of its ids, and of no other's.
+
+    Raises:
+        UnknownSessionError: nothing begins with it.
+        AmbiguousSessionError: more than one session does.
+
+    """
+    session = state.sessions[resolve(state, prefix)]
+    row = _row(state, session, now, _aliases(state).get(session.id, ()))
+    return Explanation(
+        as_of=at or as_of(state, now),
+        row=row,
+        because=tuple(because(state, session, row)),
+        evidence=_evidence(state, session),
+        decisions=_decisions(session),
+    )
+
+
+def resolve(state: State, prefix: str) -> SessionId:
+    """Find the one session that a prefix names: of its id, an alias, the agent's own conversation id, or a thread's.
+
+    Raises:
+        UnknownSessionError: nothing begins with it.
+        AmbiguousSessionError: more than one session does.
+
+    """
+    exact: set[SessionId] = set()
+    begun: set[SessionId] = set()
+    for name, session in _names(state):
+        if name == prefix:
+            exact.add(session)
+        elif prefix and name.startswith(prefix):
+            begun.add(session)
+    found = sorted(exact or begun)
+    if not found:
+        raise UnknownSessionError(prefix)
+    if len(found) > 1:
+        raise AmbiguousSessionError(prefix, tuple(found))
+    return found[0]
+
+
+def _names(state: State) -> Iterable[tuple[str, SessionId]]:
+    for name, session in state.sessions.items():
+        final = judgement.canonical(state, name)
+        if final not in state.sessions:
+            continue
+        yield name, final
+        if session.conversation is not None:
+            yield session.conversation.partition(":")[2], final
+        for thread in session.threads:
+            yield thread, final
+    for name in state.aliases:
+        final = judgement.canonical(state, name)
+        if final in state.sessions:
+            yield name, final
+
+
+def _aliases(state: State) -> dict[SessionId, tuple[SessionId, ...]]:
+    found: dict[SessionId, list[SessionId]] = {}
+    for name in state.aliases:
+        final = judgement.canonical(state, name)
+        if final != name:
+            found.setdefault(final, []).append(name)
+    return {final: tuple(sorted(names)) for final, names in found.items()}
+
+
+def _row(state: State, session: Session, now: str, aliases: tuple[SessionId, ...]) -> SessionRow:
+    claims = judgement.counted(session)
+    former = [state.sessions[name] for name in aliases if name in state.sessions]
+    auxiliary = [claim for held in former for claim in judgement.counted(held)]
+    if session.provisional:
+        claims, auxiliary = [*claims, *auxiliary], []
+    process = judgement.current(state, session)
+    terminal, terminal_missing = judgement.terminal(state, session)
+    latest = max(claims, key=lambda claim: claim.last_position, default=None)
+    proven = judgement.proof(session) is not None
+    launch = judgement.launch_of(session)
+    launched = None if launch is None else state.launches.get(launch)
+    first = min((session, *former), key=lambda held: held.at.position)
+    last = max((session, *former), key=lambda held: held.last_position)
+    in_flight = sum(claim.in_flight for claim in claims)
+    return SessionRow(
+        session=session.id,
+        agent=session.agent,
+        provisional=session.provisional,
+        verdict="verified" if proven else "unverified",
+        activity=_activity(state, session, last.last_time, now, in_flight),
+        first_seen=first.at.time,
+        last_seen=last.last_time,
+        conversation=session.conversation,
+        aliases=aliases,
+        missing=judgement.missing(state, session),
+        terminal=terminal,
+        terminal_missing=terminal_missing,
+        terminals=judgement.terminals(state, session),
+        process=None if process is None else process.key,
+        process_kind="other" if process is None else process.kind,
+        launch=launch,
+        cwd=_cwd(claims, process, None if launched is None else launched.cwd),
+        routing_provider=None if latest is None else latest.provider,
+        preferred_provider=None if launched is None else launched.provider,
+        preferred_model=None if launched is None else launched.model,
+        requested_model=None if latest is None else latest.model,
+        served_model=None if latest is None else latest.served_model,
+        requests=sum(claim.requests for claim in claims),
+        auxiliary_requests=sum(claim.requests for claim in auxiliary),
+        failures=sum(claim.failures for claim in claims),
+        cancellations=sum(claim.cancellations for claim in claims),
+        in_flight=in_flight,
+        usage=_usage(claims),
+        conflicts=len(judgement.conflicts(state, session)) + session.conflicts_omitted,
+    )
+
+
+def _activity(state: State, session: Session, last_seen: str, now: str, in_flight: int) -> Activity:
+    if judgement.gone(state, session):
+        return "gone"
+    if in_flight:
+        return "active"
+    last, present = moment(last_seen), moment(now)
+    if last is None or present is None:
+        return "idle"
+    return "active" if (present - last).total_seconds() <= _ACTIVE_SECONDS else "idle"
+
+
+def _cwd(claims: list[Claim], process: Process | None, launched: str | None) -> str | None:
+    """Return the folder that requests name last, or the launch, or the process unless it serves many."""
+    named = [claim for claim in claims if claim.cwd is not None]
+    if named:
+        return max(named, key=lambda claim: claim.last_position).cwd
+    if launched is not None or process is None or process.kind == "daemon":
+        return launched
+    return process.cwd
+
+
+def _usage(claims: list[Claim]) -> Usage | None:
+    used = [claim for claim in claims if claim.used]
+    if not used:
+        return None
+    return Usage(
+        input=sum(claim.input for claim in used),
+        cached_input=sum(claim.cached_input for claim in used),
+        output=sum(claim.output for claim in used),
+        reasoning=sum(claim.reasoning for claim in used),
+        total=sum(claim.total for claim in used),
+    )
+
+
+def _evidence(state: State, session: Session) -> tuple[EvidenceLine, ...]:
+    """Return every statement about a session, its processes and what it was known as, by rank and then position."""
+    lines: list[Line] = list(session.lines.values())
+    overruled: dict[int, str] = {}
+    for process in judgement.processes(state, session):
+        lines += process.lines.values()
+        former = state.sessions.get(process.session)
+        if former is not None and former is not session and judgement.canonical(state, former.id) == session.id:
+            lines += former.lines.values()
+        overruled.update({id(line): reason for line, reason in judgement.contradicted(process)})
+        lines += [line for line in process.terminals.values() if id(line) in overruled]
+    for launch in session.launches:
+        former = state.sessions.get(SessionId(launch))
+        if former is not None and former is not session and judgement.canonical(state, former.id) == session.id:
+            lines += former.lines.values()
+    unique = {id(line): line for line in lines}.values()
+    return tuple(
+        EvidenceLine(
+            position=line.position,
+            time=line.time,
+            type=line.type,
+            source=line.source,
+            evidence=judgement.rejected(line.evidence, overruled[id(line)]) if id(line) in overruled else line.evidence,
+            repeated=line.repeated,
+        )
+        for line in sorted(
+            unique, key=lambda line: (line.evidence.rank, line.position, line.evidence.kind, line.evidence.value)
+        )
+    )
+
+
+def _decisions(session: Session) -> tuple[Decision, ...]:
+    return tuple(
+        Decision(
+            position=choice.position,
+            time=choice.time,
+            request=choice.routed.request,
+            provider=choice.routed.provider,
+            reason=choice.routed.reason,
+            skipped=tuple(f"{c.provider}: {c.skipped}" for c in choice.routed.candidates if c.skipped),
+            outcome=choice.outcome,
+        )
+        for choice in session.decisions
+    )

@@ -1,0 +1,106 @@
+"""An explanation in sentences: verdict, identity, process, terminal, requests, contradictions, activity.
+
+Written for the person in front of the tab; every sentence names the position, request or statement that it rests on. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from actors.registry import judgement
+from actors.registry.state import Session, State
+from schemas.identity import process_id
+from schemas.rows import SessionRow
+
+_RANKS = {
+    1: "told by us",
+    2: "the kernel",
+    3: "declared by the process",
+    4: "declared by the request",
+    5: "declared by a transcript",
+}
+
+
+def because(state: State, session: Session, row: SessionRow) -> Iterator[str]:
+    """Yield the sentences that explain a row."""
+    yield _verdict(session, row)
+    yield from _identity(session, row)
+    yield from _process(state, session, row)
+    yield from _terminal(state, session, row)
+    yield from _requests(session, row)
+    yield from _contradictions(state, session, row)
+    reason = judgement.gone(state, session)
+    if reason:
+        yield f"gone: {reason}"
+
+
+def _verdict(session: Session, row: SessionRow) -> str:
+    proved = judgement.proof(session)
+    if proved is None:
+        return f"unverified: {'; '.join(row.missing)}"
+    source = _RANKS.get(proved.rank, "")
+    where = f"rank {proved.rank} ({source}) at position {proved.at.position}"
+    return f"verified: the sender of request {proved.request} is proven by {where}"
+
+
+def _identity(session: Session, row: SessionRow) -> Iterator[str]:
+    if row.aliases:
+        yield f"known before, or also, as {', '.join(row.aliases)}"
+    if session.provisional:
+        yield "provisional: its conversation is not known; it is kept by launch or process"
+    threads = Counter(session.threads.values())
+    if set(threads) - {"main", "unknown"}:
+        parts = ", ".join(f"{count} {kind}" for kind, count in sorted(threads.items()))
+        yield f"its threads so far: {parts}; sub-agents and reviews count inside their conversation"
+
+
+def _process(state: State, session: Session, row: SessionRow) -> Iterator[str]:
+    held = judgement.processes(state, session)
+    if not held:
+        yield "no process of it is known"
+        return
+    if row.process is not None:
+        yield f"its process is {process_id(row.process)} ({row.process_kind})"
+    if len(held) > 1:
+        living = sum(process.exited is None for process in held)
+        yield f"{len(held)} processes have sent or stood for it, {living} of them living"
+    for claim in session.claims.values():
+        if claim.rejected and claim.process is not None:
+            yield f"process {process_id(claim.process)} claims it in vain: {claim.rejected}"
+
+
+def _terminal(state: State, session: Session, row: SessionRow) -> Iterator[str]:
+    if row.terminal is None:
+        yield f"no terminal is claimed: {row.terminal_missing}"
+        return
+    process = judgement.current(state, session)
+    best = [] if process is None else judgement.best_terminals(process)
+    if best:
+        said = best[0][1].evidence
+        yield f"its terminal is {row.terminal}, by rank {int(said.rank)} ({_RANKS[int(said.rank)]}: {said.kind})"
+    else:
+        yield f"its terminal is {row.terminal}, as its launch recorded it"
+
+
+def _requests(session: Session, row: SessionRow) -> Iterator[str]:
+    if row.requests:
+        yield (
+            f"{row.requests} requests: {row.in_flight} in flight, {row.failures} failed, {row.cancellations} cancelled"
+            + (f"; routed to {row.routing_provider}" if row.routing_provider else "")
+        )
+    if row.auxiliary_requests:
+        yield f"{row.auxiliary_requests} more belong to no conversation (titles, model lists) and count for its process only"
+    for name, claim in session.disputes.items():
+        if claim.rejected:
+            yield f"{claim.requests} of its requests claimed {name}: {claim.rejected}"
+
+
+def _contradictions(state: State, session: Session, row: SessionRow) -> Iterator[str]:
+    if not row.conflicts:
+        return
+    yield f"{row.conflicts} contradictions; what ranks higher stands:"
+    for _, said in judgement.conflicts(state, session).values():
+        yield f"rejected {said.proves} {said.value} (rank {int(said.rank)}, {said.kind}): {said.rejected}"
+    if session.conflicts_omitted:
+        yield f"{session.conflicts_omitted} more contradictions are counted and not listed"
