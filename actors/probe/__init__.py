@@ -19,6 +19,7 @@ from actors.probe.contract import (
     ProcessFacts,
     ProcessGoneError,
     ProcessHiddenError,
+    SessionLeader,
     SocketMovedError,
     UnsupportedPlatformError,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "ProcessFacts",
     "ProcessGoneError",
     "ProcessHiddenError",
+    "SessionLeader",
     "SocketMovedError",
     "TerminalFinding",
     "UnsupportedPlatformError",

@@ -78,12 +78,21 @@ class Peer:
     uid: int | str
 
 
+@dataclass(frozen=True, slots=True)
+class SessionLeader:
+    """The process that opened a tty, by the two numbers that name it for as long as its session has members."""
+
+    pid: int
+    started: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessFacts:
     """One process at one moment.
 
     ``exe`` is the resolved program ("" for a kernel thread), ``script`` the resolved file that an interpreter runs (None
-    for a native program), ``tty`` the controlling terminal as ``ps`` prints it, ``leader`` the living leader of its session.
+    for a native program), ``tty`` the controlling terminal as ``ps`` prints it, ``leader`` the process that opened it, the
+    leader of its session (None when that has exited, or without a tty).
     ``variables`` are the variables of ``actors.probe.terminal.VARIABLES`` that were set when the program started, and never
     the rest of the environment. A process can overwrite what it declares there; that is why it ranks as declared only.
     """
@@ -95,7 +104,7 @@ class ProcessFacts:
     script: str | None
     cwd: str | None
     tty: str | None
-    leader: ProcessKey | None
+    leader: SessionLeader | None
     variables: Mapping[str, str]
 
 

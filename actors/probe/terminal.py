@@ -23,8 +23,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from actors.probe.contract import SessionLeader
 from schemas.evidence import Evidence, Rank
-from schemas.identity import IdentityError, ProcessKey, TerminalKey, terminal_key
+from schemas.identity import IdentityError, TerminalKey, terminal_key
 
 Variables = Mapping[str, str]
 
@@ -168,7 +169,7 @@ VARIABLES = frozenset(
 ) | frozenset((_PROGRAM,))
 
 
-def find_terminal(variables: Variables, tty: str | None, leader: ProcessKey | None) -> TerminalFinding:
+def find_terminal(variables: Variables, tty: str | None, leader: SessionLeader | None) -> TerminalFinding:
     """Name the terminal of a process from ``ProcessFacts.variables``, ``.tty`` and ``.leader``."""
     shown = [scheme for scheme in (*_MULTIPLEXERS, *_EMULATORS) if variables.get(scheme.variable)]
     multiplexers = [scheme for scheme in shown if scheme in _MULTIPLEXERS]
@@ -200,7 +201,7 @@ def find_terminal(variables: Variables, tty: str | None, leader: ProcessKey | No
     return _by_tty(tty, leader, tuple(rejected))
 
 
-def _by_tty(tty: str | None, leader: ProcessKey | None, rejected: tuple[Evidence, ...]) -> TerminalFinding:
+def _by_tty(tty: str | None, leader: SessionLeader | None, rejected: tuple[Evidence, ...]) -> TerminalFinding:
     because = "no terminal variable names its tab"
     if rejected:
         because = f"its terminal variables do not tell its tab ({', '.join(evidence.note for evidence in rejected)})"

@@ -27,6 +27,7 @@ from actors.probe import (
     ProbeError,
     ProcessGoneError,
     ProcessHiddenError,
+    SessionLeader,
     SocketMovedError,
     choose_probe,
     find_terminal,
@@ -251,7 +252,7 @@ def test_the_tty_and_the_session_leader_name_a_terminal_that_names_nothing(probe
         facts = probe.process(pid)
         assert facts.tty is not None
         assert facts.tty.startswith("pts/")
-        assert facts.leader == facts.key
+        assert facts.leader == SessionLeader(pid, facts.key.started)
         finding = find_terminal(facts.variables, facts.tty, facts.leader)
         assert finding.key == f"tty:{facts.tty}:{pid}:{facts.key.started}"
         assert finding.used is not None

@@ -9,15 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.probe.agents import AgentFinding, classify, script_argument
+from actors.probe.contract import SessionLeader
 from actors.probe.terminal import VARIABLES, find_terminal
 from schemas.codec import decode, encode
 from schemas.evidence import Evidence, Rank
-from schemas.identity import ProcessKey
 
 MULTIPLEXERS = ("TMUX", "STY", "ZELLIJ")
-LEADERS = st.none() | st.builds(
-    ProcessKey, host=st.just("h"), boot=st.just("b"), pid=st.integers(1, 4 << 20), started=st.integers(0)
-)
+LEADERS = st.none() | st.builds(SessionLeader, pid=st.integers(1, 4 << 20), started=st.integers(0))
 PLAUSIBLE = st.sampled_from(
     [
         "",
@@ -42,7 +40,7 @@ WORDS = st.lists(
 
 @given(VALUES, TTYS, LEADERS)
 def test_a_terminal_is_named_or_its_absence_explained(
-    variables: dict[str, str], tty: str | None, leader: ProcessKey | None
+    variables: dict[str, str], tty: str | None, leader: SessionLeader | None
 ) -> None:
     finding = find_terminal(variables, tty, leader)
     assert (finding.key is None) == bool(finding.missing)
@@ -56,7 +54,7 @@ def test_a_terminal_is_named_or_its_absence_explained(
 
 @given(VALUES, TTYS, LEADERS)
 def test_what_was_set_is_used_or_rejected_or_said_twice(
-    variables: dict[str, str], tty: str | None, leader: ProcessKey | None
+    variables: dict[str, str], tty: str | None, leader: SessionLeader | None
 ) -> None:
     finding = find_terminal(variables, tty, leader)
     named = {evidence.note for evidence in finding.rejected} | ({finding.used.note} if finding.used else set())
@@ -66,7 +64,7 @@ def test_what_was_set_is_used_or_rejected_or_said_twice(
 
 @given(VALUES, TTYS, LEADERS, st.sampled_from(MULTIPLEXERS), st.text(min_size=1))
 def test_inside_a_multiplexer_no_window_is_ever_claimed(
-    variables: dict[str, str], tty: str | None, leader: ProcessKey | None, multiplexer: str, value: str
+    variables: dict[str, str], tty: str | None, leader: SessionLeader | None, multiplexer: str, value: str
 ) -> None:
     finding = find_terminal({**variables, multiplexer: value}, tty, leader)
     assert finding.key is None or finding.key.partition(":")[0] in ("tmux", "screen", "zellij", "tty")
@@ -74,7 +72,7 @@ def test_inside_a_multiplexer_no_window_is_ever_claimed(
 
 @given(VALUES, TTYS, LEADERS)
 def test_only_the_kernel_names_a_terminal_of_vs_code(
-    variables: dict[str, str], tty: str | None, leader: ProcessKey | None
+    variables: dict[str, str], tty: str | None, leader: SessionLeader | None
 ) -> None:
     outside = {name: value for name, value in variables.items() if name not in MULTIPLEXERS}
     finding = find_terminal({**outside, "TERM_PROGRAM": "vscode"}, tty, leader)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from actors.probe.contract import SessionLeader
 from actors.probe.terminal import VARIABLES, find_terminal
 from schemas.evidence import Rank
-from schemas.identity import ProcessKey
 
-LEADER = ProcessKey("host", "boot", 4121, 145458, 77)
+LEADER = SessionLeader(4121, 145458)
 WT = "1f2e3d4c-0a1b-2c3d-4e5f-60718293a4b5"
 UUID = "C3D91F33-8E0B-4C52-A0C8-3B9F0A2B9C11"
 TMUX = {"TMUX": "/tmp/tmux-1000/default,31337,4", "TMUX_PANE": "%3"}
@@ -116,7 +116,7 @@ def test_a_name_that_repeats_without_its_other_half_is_passed_over() -> None:
     ],
 )
 def test_no_terminal_is_said_in_words(
-    variables: dict[str, str], tty: str | None, leader: ProcessKey | None, words: tuple[str, ...]
+    variables: dict[str, str], tty: str | None, leader: SessionLeader | None, words: tuple[str, ...]
 ) -> None:
     finding = find_terminal(variables, tty, leader)
     assert finding.key is None

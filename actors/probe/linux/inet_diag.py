@@ -23,6 +23,7 @@ import struct
 import threading
 import weakref
 from dataclasses import dataclass
+from functools import lru_cache
 
 from actors.probe.contract import Address, Peer, ProbeError
 
@@ -93,6 +94,7 @@ class Question:
         return Peer(inode=inode, uid=uid)
 
 
+@lru_cache(maxsize=64)
 def _packed(text: str) -> bytes:
     if ":" not in text:
         return socket.inet_pton(socket.AF_INET, text)

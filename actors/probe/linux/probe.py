@@ -32,6 +32,7 @@ from actors.probe.contract import (
     ProcessFacts,
     ProcessGoneError,
     ProcessHiddenError,
+    SessionLeader,
     SocketMovedError,
 )
 from actors.probe.linux import procfs
@@ -42,16 +43,18 @@ from schemas.identity import ProcessKey
 
 _EXEC_RETRIES = 3
 _MAX_ANCESTORS = 128
+_REMEMBERED_PROCESSES = 256
+_REMEMBERED_PLACES = 4
 
 
 class LinuxProbe:
-    """A ``Probe``. Its only state is a netlink socket and the place where a socket was found last."""
+    """A ``Probe``. Its only state is a netlink socket and the descriptors where sockets were found before (hints only)."""
 
     def __init__(self) -> None:
         self._host = _host()
         self._boot = _first_line("/proc/sys/kernel/random/boot_id")
         self._sockets = SocketTable()
-        self._last_found: tuple[int, int, int] | None = None
+        self._places: dict[int, tuple[int, ...]] = {}
         self.capabilities = self._find_capabilities()
 
     def this_user(self) -> int:
@@ -70,16 +73,15 @@ class LinuxProbe:
 
     def owner(self, peer: Peer, known: Iterable[int]) -> int | None:
         """See ``Probe.owner``."""
-        candidates = iter(known)
-        for pid in candidates:
-            descriptor = self._find(pid, peer)
-            if descriptor is None:
-                continue
-            if not self._is_private(pid, descriptor) or any(
-                procfs.is_socket_at(other, descriptor, peer.inode) for other in candidates if other != pid
-            ):
-                return None
-            return pid
+        candidates = tuple(known)
+        for find in (self._find_again, self._find):
+            for pid in candidates:
+                descriptor = find(pid, peer)
+                if descriptor is None:
+                    continue
+                others = (other for other in candidates if other != pid)
+                shared = any(procfs.is_socket_at(other, descriptor, peer.inode) for other in others)
+                return pid if not shared and self._is_private(pid, descriptor) else None
         return None
 
     def search_owners(self, peer: Peer) -> tuple[int, ...]:
@@ -101,23 +103,17 @@ class LinuxProbe:
 
     def process(self, pid: int, holding: Peer | None = None) -> ProcessFacts:
         """See ``Probe.process``."""
-        with held(pid) as descriptor:
-            for _ in range(_EXEC_RETRIES):
-                before = self._living(pid)
-                if holding is not None and not self.still_owner(pid, holding):
-                    self._living(pid)
-                    raise SocketMovedError(pid, holding.inode)
-                facts = self._read(pid, before, descriptor)
-                after = self._living(pid)
-                if before.image == after.image:
-                    break
-            else:
-                raise ProcessHiddenError(pid, "starts one program after the other, faster than it can be read")
+        descriptor = open_pidfd(pid)
+        try:
+            facts = self._read_steadily(pid, descriptor)
+            holds = holding is None or self.still_owner(pid, holding)
             if has_exited(descriptor):
                 raise ProcessGoneError(pid, "exited while it was read")
-            if holding is not None and not self.still_owner(pid, holding):
-                raise SocketMovedError(pid, holding.inode)
-            return facts
+        finally:
+            os.close(descriptor)
+        if holding is not None and not holds:
+            raise SocketMovedError(pid, holding.inode)
+        return facts
 
     def exit_watch(self, process: ProcessKey) -> PidfdWatch:
         """See ``Probe.exit_watch``."""
@@ -169,20 +165,26 @@ class LinuxProbe:
             pid = parent
         return False
 
+    def _find_again(self, pid: int, peer: Peer) -> int | None:
+        """Look for a socket only where the process had its sockets before: programs get the same descriptors again."""
+        places = self._places.get(pid, ())
+        return next((descriptor for descriptor in places if procfs.is_socket_at(pid, descriptor, peer.inode)), None)
+
     def _find(self, pid: int, peer: Peer) -> int | None:
-        """Return the descriptor by which a process holds a socket; the place of the last find is looked at first."""
-        last = self._last_found
-        if last is not None and last[:2] == (pid, peer.inode) and procfs.is_socket_at(pid, last[2], peer.inode):
-            return last[2]
+        """Return the descriptor by which a process holds a socket."""
+        if (again := self._find_again(pid, peer)) is not None:
+            return again
         try:
-            descriptor = procfs.find_socket(pid, peer.inode)
+            found = procfs.find_socket(pid, peer.inode)
         except procfs.UNREADABLE:
             return None
         except OSError as error:
             raise procfs.failure(pid, error) from error
-        if descriptor is not None:
-            self._last_found = (pid, peer.inode, descriptor)
-        return descriptor
+        if found is not None:
+            if len(self._places) >= _REMEMBERED_PROCESSES:
+                self._places = {}
+            self._places[pid] = (found, *self._places.get(pid, ()))[:_REMEMBERED_PLACES]
+        return found
 
     def _is_private(self, pid: int, descriptor: int) -> bool:
         try:
@@ -192,11 +194,18 @@ class LinuxProbe:
         except OSError as error:
             raise procfs.failure(pid, error) from error
 
-    def _living(self, pid: int) -> Stat:
-        stat = read_stat(pid)
-        if stat.exited:
-            raise ProcessGoneError(pid, "has exited and waits for its parent to notice")
-        return stat
+    def _read_steadily(self, pid: int, descriptor: int) -> ProcessFacts:
+        """Read a process between two looks at its memory: an exec in between would mix two programs."""
+        file = procfs.StatFile(pid)
+        try:
+            for _ in range(_EXEC_RETRIES):
+                before = _living(pid, file.read())
+                facts = self._read(pid, before, descriptor)
+                if _living(pid, file.read()).image == before.image:
+                    return facts
+        finally:
+            file.close()
+        raise ProcessHiddenError(pid, "starts one program after the other, faster than it can be read")
 
     def _read(self, pid: int, stat: Stat, descriptor: int) -> ProcessFacts:
         key = self._key(pid, stat, descriptor)
@@ -213,17 +222,9 @@ class LinuxProbe:
             script=_script(exe, argv, cwd),
             cwd=cwd,
             tty=procfs.tty_name(stat.tty),
-            leader=key if stat.session == pid else self._leader(stat.session),
+            leader=_leader(stat.session) if stat.tty else None,
             variables=variables,
         )
-
-    def _leader(self, session: int) -> ProcessKey | None:
-        """Return the leader of a session; while the session has members its number belongs to nobody else."""
-        try:
-            with held(session) as descriptor:
-                return self._key(session, self._living(session), descriptor)
-        except ProcessGoneError:
-            return None
 
     def _key(self, pid: int, stat: Stat, descriptor: int) -> ProcessKey:
         return ProcessKey(host=self._host, boot=self._boot, pid=pid, started=stat.started, pidfd=unique_inode(descriptor))
@@ -235,6 +236,20 @@ class LinuxProbe:
         if inodes_are_unique():
             found.append("unrepeatable_key")
         return tuple(found)
+
+
+def _living(pid: int, stat: Stat) -> Stat:
+    if stat.exited:
+        raise ProcessGoneError(pid, "has exited and waits for its parent to notice")
+    return stat
+
+
+def _leader(session: int) -> SessionLeader | None:
+    """Return the leader of a session; while the session has members its number belongs to nobody else."""
+    try:
+        return SessionLeader(session, _living(session, read_stat(session)).started)
+    except ProcessGoneError:
+        return None
 
 
 def _sees_connections(sockets: SocketTable) -> bool:

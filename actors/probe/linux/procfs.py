@@ -16,7 +16,7 @@ from actors.probe.terminal import VARIABLES
 
 PROC = "/proc"
 _DELETED = " (deleted)"
-_CHUNK = 1 << 17
+_CHUNK = 1 << 14  # below malloc's mmap threshold: a larger buffer costs more than what is read into it
 _VARIABLE = re.compile(rb"\0(" + b"|".join(name.encode() for name in sorted(VARIABLES)) + rb")=([^\0]*)")
 _ZOMBIE_STATES = frozenset("ZXx")
 _O_CLOEXEC = os.O_CLOEXEC
@@ -83,6 +83,40 @@ def parse_variables(raw: bytes) -> dict[str, str]:
     return found
 
 
+class StatFile:
+    """The stat line of one process, to be read again and again: cheaper than by name, and never another process's."""
+
+    def __init__(self, pid: int) -> None:
+        """Open it.
+
+        Raises:
+            ProcessGoneError: there is no such process.
+            ProbeError: it cannot be opened.
+
+        """
+        self._pid = pid
+        try:
+            self._file = os.open(f"{PROC}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise failure(pid, error) from error
+
+    def read(self) -> Stat:
+        """Read it, of a zombie too.
+
+        Raises:
+            ProcessGoneError: the process is gone.
+
+        """
+        try:
+            return parse_stat(os.pread(self._file, _CHUNK, 0))
+        except OSError as error:
+            raise failure(self._pid, error) from error
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._file)
+
+
 def read_stat(pid: int) -> Stat:
     """Read a process's stat line, of a zombie too.
 
@@ -143,7 +177,7 @@ def processes_of(user: int | str) -> Iterator[int]:
 
 
 def find_socket(pid: int, inode: int) -> int | None:
-    """Search the descriptors of a process for a socket; None when it has none such.
+    """Search the descriptors of a process for a socket, the newest first; None when it has none such.
 
     Raises:
         OSError: gone, or not to be read.
@@ -152,7 +186,7 @@ def find_socket(pid: int, inode: int) -> int | None:
     wanted = f"socket:[{inode}]"
     folder = os.open(f"{PROC}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in os.listdir(folder):  # noqa: PTH208 - a Path per descriptor would double the cost of the search
+        for name in reversed(os.listdir(folder)):  # noqa: PTH208 - a Path per descriptor would double the cost of the search
             try:
                 if os.readlink(name, dir_fd=folder) == wanted:
                     return int(name)
@@ -166,7 +200,7 @@ def find_socket(pid: int, inode: int) -> int | None:
 def is_socket_at(pid: int, descriptor: int, inode: int) -> bool:
     """Tell whether that very descriptor is that socket; False also when it cannot be seen."""
     try:
-        return _link(f"{PROC}/{pid}/fd/{descriptor}") == f"socket:[{inode}]"
+        return os.readlink(b"/proc/%d/fd/%d" % (pid, descriptor)) == b"socket:[%d]" % inode  # noqa: PTH115 - as in _link
     except UNREADABLE:
         return False
 
