@@ -66,11 +66,15 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionTable:
-    """Every session at one point of the journal, most recently seen first; ``unattributed`` requests belong to none."""
+    """Every session at one point of the journal, most recently seen first.
+
+    ``unattributed`` requests belong to none; ``omitted`` sessions, the least recently seen, did not fit into the answer.
+    """
 
     as_of: AsOf
     sessions: tuple[SessionRow, ...]
     unattributed: int = 0
+    omitted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

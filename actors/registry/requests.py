@@ -69,7 +69,7 @@ def attributed(state: State, event: Recorded, data: RequestAttributed) -> None:
     claim.last_position = event.stamp.position
     if data.cwd is not None:
         claim.cwd = data.cwd
-    news = _keep(state, session, event, data)
+    news = _keep(state, session, claim, event, data)
     facts = (data.process_kind, data.agent, data.terminal, data.launch, data.terminal_missing, data.conversation)
     if facts != claim.facts:
         claim.facts = facts
@@ -139,8 +139,8 @@ def _counted_as(data: RequestAttributed) -> SessionId | None:
     return data.session
 
 
-def _keep(state: State, session: Session, event: Recorded, data: RequestAttributed) -> bool:
-    """Keep what a request says of its thread and every statement about it; tell whether one was new."""
+def _keep(state: State, session: Session, claim: Claim, event: Recorded, data: RequestAttributed) -> bool:
+    """Keep what a request says of its thread and every statement about it; tell whether one could change a conclusion."""
     if data.thread is not None and data.thread not in session.threads and len(session.threads) < state.limits.threads:
         session.threads[data.thread] = data.thread_kind
     news = False
@@ -149,6 +149,8 @@ def _keep(state: State, session: Session, event: Recorded, data: RequestAttribut
             news = True
             if evidence.conflict:
                 contradiction(state, session, evidence, event)
+        elif evidence.proves == "conversation" and evidence.rank < claim.rank:
+            news = True  # said before of another process, and now of this one
     return news
 
 

@@ -44,13 +44,17 @@ def as_of(state: State, time: str) -> AsOf:
     return AsOf(epoch=state.epoch, position=state.position, time=time)
 
 
-def table(state: State, now: str, at: AsOf) -> SessionTable:
-    """Return every session that is one, the most recently seen first; ``now`` is RFC 3339."""
+def table(state: State, now: str, at: AsOf, limit: int | None = None) -> SessionTable:
+    """Return every session that is one, the most recently seen first; ``now`` is RFC 3339.
+
+    With ``limit``, those beyond it are counted as ``omitted``.
+    """
     names = _aliases(state)
     listed = [session for session in state.sessions.values() if not judgement.hidden(state, session)]
     listed.sort(key=lambda session: (-session.last_position, session.id))
-    rows = tuple(_row(state, session, now, names.get(session.id, ())) for session in listed)
-    return SessionTable(as_of=at, sessions=rows, unattributed=state.unattributed)
+    kept = listed if limit is None else listed[:limit]
+    rows = tuple(_row(state, session, now, names.get(session.id, ())) for session in kept)
+    return SessionTable(as_of=at, sessions=rows, unattributed=state.unattributed, omitted=len(listed) - len(kept))
 
 
 def explain(state: State, prefix: str, now: str, at: AsOf | None = None) -> Explanation:

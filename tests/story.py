@@ -1,0 +1,175 @@
+"""A journal told in a test: facts in, recorded events out, with times, positions and ids that repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from actors.registry.fold import Effect, State, fold
+from actors.registry.rows import as_of, explain, table
+from schemas import events as e
+from schemas.codec import decode_envelope, encode_envelope
+from schemas.envelope import Envelope, Recorded, Stamp, subject
+from schemas.evidence import Evidence, Rank
+from schemas.identity import ProcessKey, process_id, process_session
+from schemas.rows import Explanation, SessionRow, SessionTable
+
+EPOCH = "epoch-1"
+BEGIN = datetime(2026, 11, 21, 1, 0, 0, tzinfo=UTC)
+GATEWAY = "/actor/gateway/g1"
+DISCOVERY = "/actor/discovery/d1"
+CLIENT = "/client/run/77"
+REGISTRY = "/actor/registry/r1"
+TAB = "wt:11111111-aaaa"
+OTHER_TAB = "tmux:/tmp/tmux-0/default,71:%3"
+
+
+def process(pid: int, *, boot: str = "boot-1", started: int = 1000, host: str = "host-1") -> ProcessKey:
+    return ProcessKey(host, boot, pid, started + pid, 9000 + pid)
+
+
+def clock(seconds: float) -> str:
+    return (BEGIN + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def kernel(key: ProcessKey) -> Evidence:
+    return Evidence(rank=Rank.KERNEL, kind="socket owner", proves="process", value=process_id(key))
+
+
+def holder(session: str) -> Evidence:
+    return Evidence(rank=Rank.KERNEL, kind="rollout held open", proves="conversation", value=session.replace("-", ":", 1))
+
+
+def header(session: str, rejected: str = "", *, conflict: bool = False) -> Evidence:
+    value = session.replace("-", ":", 1)
+    return Evidence(
+        rank=Rank.REQUEST_DECLARED, kind="header", proves="conversation", value=value, rejected=rejected, conflict=conflict
+    )
+
+
+def token(launch: str) -> Evidence:
+    return Evidence(rank=Rank.TOLD_BY_US, kind="launch token", proves="launch", value=launch)
+
+
+class Story:
+    """Tells facts one after the other; ``state`` is what the fold makes of them and ``effects`` what it owes."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state or State()
+        self.journal: list[Recorded] = []
+        self.effects: list[Effect] = []
+        self.seconds = 0.0
+        self._requests = 0
+
+    def tell(self, data: Any, *, source: str = GATEWAY, about: str = "", id_: str = "") -> tuple[Effect, ...]:
+        position = len(self.journal) + 1
+        self.seconds += 1
+        envelope = Envelope(
+            id=id_ or f"event-{position}",
+            source=source,
+            type=data.TYPE,
+            subject=about or subject("bus", "test"),
+            time=clock(self.seconds),
+            data=data,
+        )
+        recorded = Recorded(Stamp(EPOCH, position, clock(self.seconds)), decode_envelope(encode_envelope(envelope)))
+        self.journal.append(recorded)
+        effects = fold(self.state, recorded)
+        self.effects += effects
+        return effects
+
+    def announce(self) -> list[Effect]:
+        """Publish what is owed until nothing is, as the actor does; return what was published."""
+        from actors.registry.fold import pending  # noqa: PLC0415 - only here, so that tests of the fold alone stay so
+
+        published: list[Effect] = []
+        while owed := pending(self.state):
+            for effect in owed:
+                assert effect.id not in {one.id for one in published}
+                published.append(effect)
+                self.tell(effect.data, source=REGISTRY, about=effect.subject, id_=effect.id)
+        return published
+
+    def request(
+        self,
+        session: str | None,
+        by: ProcessKey | None,
+        *,
+        evidence: Sequence[Evidence] | None = None,
+        end: str = "completed",
+        usage: e.Usage | None = None,
+        response: str | None = None,
+        method: str = "POST",
+        **more: Any,
+    ) -> str:
+        """Tell the five facts of a request."""
+        self._requests += 1
+        name = f"r{self._requests}"
+        conversation = None
+        if session is not None and not session.startswith(("proc-", "launch-")):
+            conversation = session.replace("-", ":", 1)
+        proven = [] if by is None else [kernel(by)]
+        if conversation:
+            proven.append(header(session or ""))
+        if more.get("launch"):
+            proven.append(token(more["launch"]))
+        agent = more.pop("agent", "codex")
+        self.tell(e.RequestReceived(request=name, method=method, path="/v1/responses", dialect="openai.responses", peer="p"))
+        self.tell(
+            e.RequestAttributed(
+                request=name,
+                session=session,
+                agent=agent,
+                conversation=more.pop("conversation", conversation),
+                process=by,
+                process_kind=more.pop("process_kind", "exec"),
+                evidence=tuple(proven if evidence is None else evidence),
+                **more,
+            )
+        )
+        self.tell(e.RequestRouted(request=name, session=session, provider="echo", reason="default", requested_model="m"))
+        self.tell(e.RequestFirstByte(request=name, session=session, provider="echo", status=200, first_byte_ms=2))
+        if end:
+            self.finish(name, session, end, usage, response)
+        return name
+
+    def finish(
+        self, name: str, session: str | None, end: str = "completed", usage: e.Usage | None = None, response: str | None = None
+    ) -> None:
+        timing = e.Timing(total_ms=12.4)
+        facts: dict[str, Any] = {"request": name, "session": session, "timing": timing, "usage": usage, "response": response}
+        if end == "completed":
+            self.tell(
+                e.RequestCompleted(**facts, provider="echo", status=200, bytes_in=10, bytes_out=20, served_model="m-served")
+            )
+        elif end == "failed":
+            self.tell(e.RequestFailed(**facts, phase="stream", code="cut", message="cut", status=502))
+        else:
+            self.tell(e.RequestCancelled(**facts, phase="stream"))
+
+    def seen(self, key: ProcessKey, *, agent: str = "codex", kind: str = "tui", source: str = DISCOVERY, **more: Any) -> None:
+        self.tell(e.ProcessSeen(process=key, agent=agent, kind=kind, **more), source=source)  # type: ignore[arg-type]
+
+    def exited(self, key: ProcessKey) -> None:
+        self.tell(e.ProcessExited(process=key))
+
+    def launched(self, launch: str, key: ProcessKey, **more: Any) -> None:
+        self.tell(e.LaunchStarted(launch=launch, agent=more.pop("agent", "codex"), process=key, **more), source=CLIENT)
+
+    def table(self, after: float = 0.0) -> SessionTable:
+        now = clock(self.seconds + after)
+        return table(self.state, now, as_of(self.state, now))
+
+    def rows(self, after: float = 0.0) -> dict[str, SessionRow]:
+        return {row.session: row for row in self.table(after).sessions}
+
+    def row(self, session: str, after: float = 0.0) -> SessionRow:
+        return self.rows(after)[session]
+
+    def explain(self, prefix: str) -> Explanation:
+        return explain(self.state, prefix, clock(self.seconds))
+
+
+def provisional(key: ProcessKey) -> str:
+    return process_session(key)

@@ -1,0 +1,579 @@
+"""Playbooks of the registry's fold: each rule of identity, verdict, lifecycle and counting, one story each."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.registry.fold import Limits, State, fold, pending
+from schemas import events as e
+from schemas.envelope import Envelope, Recorded, Stamp
+from schemas.evidence import Evidence, Rank
+from schemas.identity import process_id
+from tests.story import (
+    CLIENT,
+    EPOCH,
+    GATEWAY,
+    OTHER_TAB,
+    TAB,
+    Story,
+    clock,
+    header,
+    holder,
+    kernel,
+    process,
+    provisional,
+)
+
+P, Q, DAEMON = process(41), process(42), process(99)
+C, D = "codex-01a1", "codex-01b2"
+L = "launch-0123456789ab"
+
+
+# ------------------------------------------------------------------------------------------------ verdict
+
+
+def test_a_request_from_a_kernel_proven_process_verifies_its_conversation() -> None:
+    story = Story()
+    story.request(C, P, terminal=TAB, cwd="/w")
+    row = story.row(C)
+    assert (row.verdict, row.activity, row.requests, row.terminal) == ("verified", "active", 1, TAB)
+    assert (row.conversation, row.process, row.cwd, row.missing) == ("codex:01a1", P, "/w", ())
+    assert (row.routing_provider, row.requested_model, row.served_model) == ("echo", "m", "m-served")
+
+
+def test_a_launch_token_verifies_without_a_known_process() -> None:
+    story = Story()
+    story.request(C, None, launch=L)
+    assert story.row(C).verdict == "verified"
+
+
+@pytest.mark.parametrize("rank", [Rank.PROCESS_DECLARED, Rank.REQUEST_DECLARED, Rank.TRANSCRIPT_DECLARED])
+def test_lower_ranks_never_verify(rank: Rank) -> None:
+    story = Story()
+    said = Evidence(rank=rank, kind="x", proves="conversation", value="codex:01a1")
+    for _ in range(50):
+        story.request(C, P, evidence=[said])
+    row = story.row(C)
+    assert row.verdict == "unverified"
+    assert row.missing == ("no request whose sender the kernel or a launch token of ours proves",)
+
+
+def test_rejected_evidence_never_verifies() -> None:
+    story = Story()
+    said = Evidence(rank=Rank.KERNEL, kind="socket owner", proves="process", value=process_id(P), rejected="two owners")
+    story.request(C, P, evidence=[said])
+    assert story.row(C).verdict == "unverified"
+
+
+@pytest.mark.parametrize("proves", ["terminal", "agent"])
+def test_evidence_about_terminal_or_agent_never_verifies(proves: str) -> None:
+    story = Story()
+    said = Evidence(rank=Rank.KERNEL, kind="x", proves=proves, value="x")  # type: ignore[arg-type]
+    story.request(C, P, evidence=[said])
+    assert story.row(C).verdict == "unverified"
+
+
+def test_evidence_without_process_or_launch_never_verifies() -> None:
+    story = Story()
+    story.request(C, None, evidence=[kernel(P)])
+    assert story.row(C).verdict == "unverified"
+
+
+def test_an_agent_without_conversation_ids_is_verified_by_its_process() -> None:
+    story = Story()
+    story.request(provisional(P), P, agent="gemini")
+    row = story.row(provisional(P))
+    assert (row.verdict, row.provisional, row.agent) == ("verified", True, "gemini")
+
+
+def test_a_models_list_alone_verifies_no_provisional_session() -> None:
+    story = Story()
+    story.request(provisional(P), P, method="GET")
+    row = story.row(provisional(P))
+    assert (row.verdict, row.requests) == ("unverified", 1)
+    assert row.missing == ("no model request yet: only auxiliary requests came through the gateway",)
+
+
+def test_unattributed_requests_are_counted_apart() -> None:
+    story = Story()
+    story.request(None, None)
+    story.request(None, None, end="failed")
+    assert story.table().sessions == ()
+    assert story.table().unattributed == 2
+    assert story.state.flights == {}
+
+
+# ------------------------------------------------------------------------------------------------ provisional and identified
+
+
+def test_a_launch_is_a_provisional_session_until_its_conversation_is_proven() -> None:
+    story = Story()
+    story.launched(L, P, terminal=TAB, cwd="/w", provider="local", model="big")
+    row = story.row(L)
+    assert (row.provisional, row.verdict, row.terminal, row.launch) == (True, "unverified", TAB, L)
+    assert row.missing == ("no request through the gateway yet",)
+    story.request(C, P, launch=L, terminal=TAB)
+    assert list(story.rows()) == [C]
+    row = story.row(C)
+    assert row.aliases == (L, provisional(P))
+    assert (row.launch, row.preferred_provider, row.preferred_model, row.cwd) == (L, "local", "big", "/w")
+    kinds = [type(effect.data).__name__ for effect in story.announce()]
+    assert kinds == ["SessionSeen", "SessionSeen", "SessionIdentified", "SessionVerified"]
+    assert story.announce() == []
+
+
+def test_a_launch_told_after_its_first_request_never_has_a_row_of_its_own() -> None:
+    story = Story()
+    story.request(C, P, launch=L)
+    story.announce()
+    story.launched(L, P, terminal=TAB)
+    assert list(story.rows()) == [C]
+    assert story.row(C).terminal == TAB
+    assert story.announce() == []
+
+
+def test_a_process_seen_before_its_first_request_is_identified_once() -> None:
+    story = Story()
+    story.seen(P, terminal=TAB)
+    assert story.row(provisional(P)).missing == ("no request through the gateway yet",)
+    story.announce()
+    story.request(C, P)
+    story.request(C, P)
+    identified = [effect.data for effect in story.announce() if isinstance(effect.data, e.SessionIdentified)]
+    assert identified == [e.SessionIdentified(session=C, provisional=provisional(P))]
+    assert story.row(C).aliases == (provisional(P),)
+    assert story.row(C).terminal == TAB
+
+
+def test_a_second_conversation_of_a_process_is_a_session_of_its_own_without_alias() -> None:
+    story = Story()
+    story.launched(L, P)
+    story.request(C, P, launch=L, process_kind="tui")
+    story.request(D, P, launch=L, process_kind="tui")
+    assert story.row(C).aliases == (L, provisional(P))
+    assert story.row(D).aliases == ()
+    assert story.row(D).launch == L
+    story.announce()
+    story.exited(P)
+    assert {row.activity for row in story.rows().values()} == {"gone"}
+
+
+def test_the_process_of_a_launch_seen_first_becomes_an_alias_of_the_launch() -> None:
+    story = Story()
+    story.seen(P)
+    story.announce()
+    story.launched(L, P)
+    assert list(story.rows()) == [L]
+    assert story.row(L).aliases == (provisional(P),)
+    story.request(C, P, launch=L)
+    assert story.row(C).aliases == (L, provisional(P))
+    assert story.explain(provisional(P)).row.session == C
+
+
+def test_title_requests_count_for_the_process_only() -> None:
+    story = Story()
+    story.request(provisional(P), P, thread_kind="title", thread="X")
+    assert story.row(provisional(P)).verdict == "unverified"
+    story.request(C, P, thread_kind="main", thread="01a1")
+    story.request(provisional(P), P, thread_kind="title", thread="Y")
+    row = story.row(C)
+    assert (list(story.rows()), row.requests, row.auxiliary_requests) == ([C], 1, 2)
+
+
+def test_a_title_request_under_a_conversation_is_counted_for_its_process() -> None:
+    story = Story()
+    story.request("codex-title", P, thread_kind="title")
+    assert list(story.rows()) == [provisional(P)]
+    story.request("codex-title", P, thread_kind="title", launch=L)
+    assert "codex-title" not in story.state.sessions
+    story.request("codex-title", None, thread_kind="title")
+    assert story.table().unattributed == 1
+
+
+def test_sub_agents_and_reviews_are_threads_of_their_conversation() -> None:
+    story = Story()
+    story.request(C, P, thread="01a1", thread_kind="main")
+    story.request(C, P, thread="child-1", thread_kind="review", parent_thread="01a1")
+    story.request(C, P, thread="child-2", thread_kind="subagent", parent_thread="01a1")
+    assert list(story.rows()) == [C]
+    assert story.row(C).requests == 3
+    said = story.explain("child-2")
+    assert said.row.session == C
+    assert any("1 review" in sentence and "1 subagent" in sentence for sentence in said.because)
+
+
+def test_other_callers_are_listed_as_other() -> None:
+    story = Story()
+    story.seen(P, agent="other", kind="other")
+    assert story.table().sessions == ()
+    story.request(provisional(P), P, agent="other", process_kind="other")
+    assert story.row(provisional(P)).agent == "other"
+
+
+@pytest.mark.parametrize("kind", ["app_server", "mcp"])
+def test_a_process_that_serves_many_conversations_is_none_of_them(kind: str) -> None:
+    story = Story()
+    story.seen(P, kind=kind)
+    assert list(story.rows()) == [provisional(P)]
+    story.request(C, P, process_kind=kind)
+    story.request(D, P, process_kind=kind)
+    assert set(story.rows()) == {C, D}
+    assert story.row(C).aliases == ()
+    assert story.explain(provisional(P)).row.session == provisional(P)
+
+
+# ------------------------------------------------------------------------------------------------ shared daemon
+
+
+def test_a_daemon_verifies_conversations_and_claims_no_terminal() -> None:
+    story = Story()
+    story.seen(DAEMON, kind="daemon", terminal=TAB)
+    story.seen(Q, kind="tui", terminal=OTHER_TAB)
+    story.request(C, DAEMON, process_kind="daemon", terminal_missing="it serves many tabs")
+    story.request(D, DAEMON, process_kind="daemon", terminal=TAB)
+    for session in (C, D):
+        row = story.row(session)
+        assert (row.verdict, row.terminal, row.terminals, row.aliases) == ("verified", None, (), ())
+        assert row.terminal_missing == "it serves many tabs"
+    tui = story.row(provisional(Q))
+    assert (tui.verdict, tui.terminal) == ("unverified", OTHER_TAB)
+    assert any("tabwire run codex" in sentence for sentence in tui.missing)
+    assert provisional(DAEMON) not in story.rows()
+    assert all(effect.data.session != provisional(DAEMON) for effect in story.announce())
+
+
+def test_titles_of_a_daemon_make_no_row() -> None:
+    story = Story()
+    story.request(provisional(DAEMON), DAEMON, process_kind="daemon", thread_kind="title")
+    assert story.table().sessions == ()
+    assert story.announce() == []
+    assert story.explain(provisional(DAEMON)).row.requests == 1
+
+
+# ------------------------------------------------------------------------------------------------ conflicts
+
+
+def test_a_forged_header_changes_nothing_for_its_victim() -> None:
+    story = Story()
+    story.request(C, P, terminal=TAB)
+    story.announce()
+    before = story.row(C)
+    for _ in range(3):
+        forged = header(C, "the caller is no codex", conflict=True)
+        story.request(provisional(Q), Q, agent="other", process_kind="other", evidence=[kernel(Q), forged])
+    assert story.row(C) == before
+    assert story.row(provisional(Q)).conflicts == 1
+    conflicted = [effect.data for effect in story.announce() if isinstance(effect.data, e.SessionConflicted)]
+    assert [(data.session, data.evidence.value) for data in conflicted] == [(provisional(Q), "codex:01a1")]
+    lines = [line for line in story.explain(provisional(Q)).evidence if line.evidence.conflict]
+    assert [line.repeated for line in lines] == [3]
+
+
+@pytest.mark.parametrize("holder_first", [True, False])
+def test_a_conversation_held_by_one_process_is_not_anothers_by_header(*, holder_first: bool) -> None:
+    story = Story()
+    story.seen(P, terminal=TAB)
+    story.seen(Q, terminal=OTHER_TAB)
+    told = [
+        lambda: story.request(C, P, evidence=[kernel(P), holder(C), header(C)], usage=e.Usage(input=5, total=5)),
+        lambda: story.request(C, Q, usage=e.Usage(input=100, total=100)),
+    ]
+    for one in told if holder_first else reversed(told):
+        one()
+    row, claimer = story.row(C), story.row(provisional(Q))
+    assert (row.requests, row.terminal, row.usage, row.process) == (1, TAB, e.Usage(input=5, total=5), P)
+    assert (claimer.requests, claimer.conflicts, claimer.terminal) == (1, 1, OTHER_TAB)
+    assert any(isinstance(effect.data, e.SessionConflicted) for effect in story.announce())
+    story.request(C, Q, evidence=[kernel(Q), holder(C), header(C)])
+    assert story.row(C).requests == 3
+
+
+def test_a_resume_in_another_tab_is_the_same_session() -> None:
+    story = Story()
+    story.request(C, P, terminal=TAB)
+    story.announce()
+    story.exited(P)
+    story.announce()
+    assert story.row(C).activity == "gone"
+    story.request(C, Q, terminal=OTHER_TAB)
+    row = story.row(C)
+    assert (row.terminal, row.terminals, row.requests, row.conflicts) == (OTHER_TAB, (TAB, OTHER_TAB), 2, 0)
+    assert [type(effect.data) for effect in story.announce()] == [e.SessionReturned]
+
+
+def test_a_better_ranked_terminal_stands_and_the_other_is_a_conflict() -> None:
+    story = Story()
+    story.launched(L, P, terminal=OTHER_TAB)
+    story.seen(P, terminal=TAB, launch=L)
+    row = story.row(L)
+    assert (row.terminal, row.conflicts) == (OTHER_TAB, 1)
+    rejected = [line.evidence for line in story.explain(L).evidence if line.evidence.rejected]
+    assert [(said.value, said.conflict) for said in rejected] == [(TAB, True)]
+
+
+def test_terminals_of_equal_rank_are_ambiguous_with_candidates() -> None:
+    story = Story()
+    story.seen(P, terminal=TAB)
+    story.seen(P, terminal=OTHER_TAB, source=GATEWAY)
+    row = story.row(provisional(P))
+    assert row.terminal is None
+    assert row.terminal_missing == f"ambiguous: {OTHER_TAB}, {TAB}"
+
+
+def test_conflicts_are_bounded_and_the_rest_counted() -> None:
+    story = Story(State(limits=Limits(conflicts=2)))
+    for number in range(5):
+        story.request(provisional(P), P, evidence=[kernel(P), header(f"codex-x{number}", "no", conflict=True)])
+    assert story.row(provisional(P)).conflicts == 5
+    assert len([effect for effect in story.announce() if isinstance(effect.data, e.SessionConflicted)]) == 2
+
+
+# ------------------------------------------------------------------------------------------------ lifecycle
+
+
+def test_active_idle_gone() -> None:
+    story = Story()
+    story.request(C, P)
+    assert story.row(C, after=59).activity == "active"
+    assert story.row(C, after=61).activity == "idle"
+    story.exited(P)
+    assert story.row(C).activity == "gone"
+
+
+def test_a_request_in_flight_keeps_a_session_active() -> None:
+    story = Story()
+    name = story.request(C, P, end="")
+    assert (story.row(C, after=600).activity, story.row(C).in_flight) == ("active", 1)
+    story.finish(name, C)
+    assert story.row(C, after=600).activity == "idle"
+
+
+def test_a_session_is_gone_with_its_last_process_only() -> None:
+    story = Story()
+    story.request(C, P)
+    story.request(C, Q)
+    story.announce()
+    story.exited(P)
+    assert story.announce() == []
+    story.exited(Q)
+    (gone,) = story.announce()
+    assert gone.data == e.SessionGone(session=C, reason=f"process {process_id(Q)} exited")
+
+
+def test_gone_and_returned_alternate_with_ids_of_their_own() -> None:
+    story = Story()
+    ids = []
+    for pid in range(50, 54):
+        story.request(C, process(pid))
+        ids += [effect.id for effect in story.announce()]
+        story.exited(process(pid))
+        ids += [effect.id for effect in story.announce()]
+    assert len(ids) == len(set(ids)) == 2 + 4 + 3
+
+
+def test_a_launch_that_ended_without_a_request_is_gone() -> None:
+    story = Story()
+    story.launched(L, P)
+    story.announce()
+    story.tell(e.LaunchEnded(launch=L), source=CLIENT)
+    (gone,) = story.announce()
+    assert gone.data == e.SessionGone(session=L, reason=f"process {process_id(P)} ended with its launch (process exited)")
+
+
+def test_a_launch_known_by_requests_alone_ends_with_its_launch() -> None:
+    story = Story()
+    story.request(C, None, launch=L)
+    story.tell(e.LaunchEnded(launch=L), source=CLIENT)
+    assert story.row(C).activity == "gone"
+
+
+def test_a_request_told_after_its_process_exited_brings_nothing_back() -> None:
+    story = Story()
+    story.exited(P)
+    story.request(C, P)
+    assert story.row(C).activity == "gone"
+    kinds = [type(effect.data) for effect in story.announce()]
+    assert kinds == [e.SessionSeen, e.SessionVerified, e.SessionGone]
+
+
+def test_a_new_boot_ends_what_ran_before_it() -> None:
+    story = Story()
+    story.request(C, P)
+    story.request(D, process(41, boot="boot-2"))
+    assert (story.row(C).activity, story.row(D).activity) == ("gone", "active")
+    story.request("codex-late", process(43))
+    assert story.row("codex-late").activity == "gone"
+    story.request("codex-elsewhere", process(43, host="host-2", boot="boot-9"))
+    assert story.row("codex-elsewhere").activity == "active"
+
+
+# ------------------------------------------------------------------------------------------------ counting
+
+
+def test_failures_cancellations_and_usage() -> None:
+    story = Story()
+    story.request(C, P, usage=e.Usage(input=10, cached_input=4, output=2, reasoning=1, total=12), response="resp-1")
+    story.request(C, P, end="failed", usage=e.Usage(input=1, total=1))
+    story.request(C, P, end="cancelled")
+    row = story.row(C)
+    assert (row.requests, row.failures, row.cancellations, row.in_flight) == (3, 1, 1, 0)
+    assert row.usage == e.Usage(input=11, cached_input=4, output=2, reasoning=1, total=13)
+
+
+def test_usage_counts_once_for_a_response_and_the_highest_figures_stand() -> None:
+    story = Story()
+    story.request(C, P, usage=e.Usage(input=10, total=10), response="resp-1", end="cancelled")
+    story.request(C, P, usage=e.Usage(input=10, output=7, total=17), response="resp-1")
+    story.request(C, P, usage=e.Usage(input=3, total=3), response="resp-1")
+    assert story.row(C).usage == e.Usage(input=10, output=7, total=17)
+
+
+def test_a_request_whose_beginning_was_lost_counts_at_its_end() -> None:
+    story = Story()
+    story.finish("lost", C, usage=e.Usage(input=1, total=1))
+    row = story.row(C)
+    assert (row.requests, row.in_flight, row.verdict, row.agent) == (1, 0, "unverified", "codex")
+
+
+@pytest.mark.parametrize("fact", [e.ActorStarted, e.ActorExited])
+def test_requests_of_a_gateway_that_ended_are_given_up(fact: type) -> None:
+    story = Story()
+    story.request(C, P, end="")
+    if fact is e.ActorStarted:
+        story.tell(e.ActorStarted(actor="gateway", incarnation="g2", pid=1, restarts=1), source="/actor/supervisor/s1")
+    else:
+        story.tell(
+            e.ActorExited(actor="gateway", incarnation="g1", pid=1, code=-9, reason="killed"), source="/actor/supervisor/s1"
+        )
+    row = story.row(C)
+    assert (row.in_flight, row.failures) == (0, 1)
+    assert story.explain(C).decisions[-1].outcome == "not known: gateway ended before it said"
+
+
+def test_requests_in_flight_are_bounded() -> None:
+    story = Story(State(limits=Limits(flights=3)))
+    for _ in range(5):
+        story.request(C, P, end="")
+    assert (len(story.state.flights), story.row(C).in_flight, story.row(C).failures) == (3, 3, 2)
+    assert story.state.counted["requests in flight forgotten"] == 2
+
+
+# ------------------------------------------------------------------------------------------------ bounds
+
+
+def test_statements_are_kept_once_with_a_count_and_bounded_by_rank() -> None:
+    story = Story(State(limits=Limits(statements=4)))
+    for number in range(10):
+        story.request(C, P, evidence=[header(f"codex-{number}"), kernel(P)])
+    lines = story.explain(C).evidence
+    assert len(lines) == 4
+    assert (lines[0].evidence.rank, lines[0].repeated) == (Rank.KERNEL, 10)
+
+
+def test_decisions_are_the_last_ones() -> None:
+    story = Story(State(limits=Limits(decisions=3)))
+    for _ in range(5):
+        story.request(C, P)
+    decisions = story.explain(C).decisions
+    assert [one.request for one in decisions] == ["r3", "r4", "r5"]
+    assert decisions[0].outcome == "completed 200 after 12 ms"
+
+
+def test_claims_of_processes_that_exited_are_added_up() -> None:
+    story = Story(State(limits=Limits(claims=3)))
+    for pid in range(100, 120):
+        story.request(C, process(pid), usage=e.Usage(input=1, total=1))
+        story.exited(process(pid))
+    row = story.row(C)
+    assert (row.requests, row.verdict, row.usage) == (20, "verified", e.Usage(input=20, total=20))
+    assert len(story.state.sessions[C].claims) <= 4  # type: ignore[index]
+
+
+def test_gone_sessions_are_forgotten_by_recorded_time_once_announced() -> None:
+    story = Story(State(limits=Limits(gone_hours=1)))
+    story.launched(L, P)
+    story.request(C, P, launch=L)
+    story.announce()
+    story.exited(P)
+    story.announce()
+    story.seconds += 7200
+    for _ in range(1100):
+        story.tell(e.ProcessExited(process=Q))
+    assert story.table().sessions == ()
+    assert (story.state.sessions, story.state.launches, set(story.state.processes)) == ({}, {}, {Q})
+    story.request(C, process(77))
+    assert story.row(C).activity == "active"
+    assert [type(effect.data) for effect in story.announce()] == [e.SessionSeen, e.SessionVerified]
+
+
+def test_a_full_table_forgets_gone_sessions_first() -> None:
+    story = Story(State(limits=Limits(sessions=20)))
+    for number in range(30):
+        story.request(f"codex-{number}", process(200 + number))
+        if number % 2:
+            story.exited(process(200 + number))
+    kept = story.rows()
+    assert len(kept) <= 20
+    assert all(f"codex-{number}" in kept for number in range(0, 30, 2))
+    assert story.state.counted["sessions forgotten"] >= 10
+
+
+def test_processes_without_a_session_are_bounded() -> None:
+    story = Story(State(limits=Limits(strays=5)))
+    for pid in range(50):
+        story.exited(process(pid))
+    assert len(story.state.processes) == 5
+
+
+# ------------------------------------------------------------------------------------------------ the journal
+
+
+def test_a_repeated_event_changes_nothing() -> None:
+    story = Story()
+    story.request(C, P)
+    before = story.table()
+    for event in story.journal:
+        assert fold(story.state, event) == ()
+    assert story.table() == before
+
+
+def test_another_epoch_begins_again() -> None:
+    story = Story()
+    story.request(C, P)
+    envelope = Envelope(id="x", source=GATEWAY, type="process.exited", subject="process/x", time="t", data={})
+    fold(story.state, Recorded(Stamp("epoch-2", 1, clock(1)), envelope))
+    assert (story.state.epoch, story.state.position, story.state.sessions) == ("epoch-2", 1, {})
+
+
+def test_unknown_types_are_counted() -> None:
+    state = State()
+    envelope = Envelope(id="x", source=GATEWAY, type="weather.changed", subject="bus/x", time="t", data={"a": 1})
+    assert fold(state, Recorded(Stamp(EPOCH, 1, clock(1)), envelope)) == ()
+    assert state.counted == {"events of an unknown type": 1}
+
+
+def test_only_the_registry_announces_and_only_actors_tell_of_requests() -> None:
+    story = Story()
+    story.tell(e.SessionVerified(session=C, request="r", rank=1))
+    story.tell(e.SessionVerified(session=C, request="r", rank=1), source="/client/evil/1")
+    story.tell(
+        e.RequestAttributed(request="r", session=C, agent="codex", process=P, evidence=(kernel(P),)), source="/client/evil/1"
+    )
+    assert story.table().sessions == ()
+    assert sum(story.state.counted.values()) == 3
+
+
+def test_conclusions_outlive_the_trimming_of_their_evidence() -> None:
+    story = Story()
+    story.launched(L, P)
+    story.request(C, P, launch=L)
+    first = len(story.journal)
+    story.announce()
+    state = State()
+    for event in story.journal[first:]:
+        fold(state, event)
+    late = Story(state)
+    late.seconds = story.seconds
+    row = late.row(C)
+    assert (row.verdict, row.aliases) == ("verified", (L,))
+    assert pending(state) == ()
