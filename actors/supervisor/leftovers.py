@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,23 +63,25 @@ def sweep_previous(path: Path, probe: Probe) -> tuple[int, ...]:
     return tuple(ended)
 
 
-def sweep_marked(mark: str, among: Collection[int] | None = None) -> list[int]:
-    """End every process of ours whose mark starts with ``mark`` (only those in ``among``, if given); return the pids.
+def sweep_marked(mark: str) -> list[int]:
+    """End every process of ours whose mark starts with ``mark``; return the pids."""
+    return _sweep(mark, psutil.pids)
 
-    Goes on until a whole look finds none: what dies may leave children of its own.
-    """
+
+def sweep_adopted(mark: str) -> list[int]:
+    """End those of our adopted children that carry ``mark``, and what they leave to us in turn; return the pids."""
+    return _sweep(mark, lambda: [child.pid for child in psutil.Process().children()])
+
+
+def _sweep(mark: str, candidates: Callable[[], list[int]]) -> list[int]:
+    """Go on until a whole look finds none: what dies may leave children of its own."""
     ended: list[int] = []
     end = time.monotonic() + DEADLINE
-    while found := [pid for pid in (psutil.pids() if among is None else among) if _end_marked(pid, mark)]:
+    while found := [pid for pid in candidates() if _end_marked(pid, mark)]:
         ended += found
         if time.monotonic() >= end:
             break
     return ended
-
-
-def sweep_adopted(mark: str) -> list[int]:
-    """End those of our adopted children that carry ``mark``; return the pids."""
-    return sweep_marked(mark, [child.pid for child in psutil.Process().children()])
 
 
 def end_adopted(known: Collection[int]) -> list[int]:
