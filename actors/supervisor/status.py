@@ -44,11 +44,13 @@ def _row(child: Child, state: State, written: Callable[[float], str]) -> ActorRo
 
 
 def _endpoints(state: State) -> dict[str, str]:
-    """Collect every address that a running actor named in its READY: ``gateway`` for its ``url``, else ``broker.feed``."""
+    """Collect every address that a running actor named in its READY: its ``url``, or its ``port`` on loopback."""
     found: dict[str, str] = {}
     for child in state.children:
         if child.phase in ("ready", "degraded"):
-            for name, value in child.facts.items():
-                if isinstance(value, str) and "://" in value:
-                    found[child.spec.actor if name in ("url", "endpoint") else f"{child.spec.actor}.{name}"] = value
+            url, port = child.facts.get("url"), child.facts.get("port")
+            if isinstance(url, str):
+                found[child.spec.actor] = url
+            elif isinstance(port, int):
+                found[child.spec.actor] = f"http://127.0.0.1:{port}"
     return found
