@@ -164,10 +164,12 @@ def _launched_terminal(state: State, session: Session) -> tuple[TerminalKey | No
 
 
 def terminals(state: State, session: Session) -> tuple[TerminalKey, ...]:
-    """Return every terminal that a session has had, the earliest first."""
+    """Return every terminal that a session has had without ambiguity, the earliest first."""
     first: dict[TerminalKey, int] = {}
     for process in processes(state, session):
-        for key, line in best_terminals(process):
+        best = best_terminals(process)
+        if len(best) == 1:
+            key, line = best[0]
             first[key] = min(line.position, first.get(key, line.position))
     return tuple(sorted(first, key=lambda key: (first[key], key)))
 

@@ -132,6 +132,14 @@ def test_a_launch_told_after_its_first_request_never_has_a_row_of_its_own() -> N
     assert story.announce() == []
 
 
+def test_a_launch_of_a_process_whose_conversation_is_known_already_is_its_alias() -> None:
+    story = Story()
+    story.request(C, P)
+    story.launched(L, P)
+    assert list(story.rows()) == [C]
+    assert story.row(C).aliases == (L, provisional(P))
+
+
 def test_a_process_seen_before_its_first_request_is_identified_once() -> None:
     story = Story()
     story.seen(P, terminal=TAB)
@@ -448,6 +456,13 @@ def test_requests_of_a_gateway_that_ended_are_given_up(fact: type) -> None:
     row = story.row(C)
     assert (row.in_flight, row.failures) == (0, 1)
     assert story.explain(C).decisions[-1].outcome == "not known: gateway ended before it said"
+
+
+def test_a_request_attributed_twice_counts_once() -> None:
+    story = Story()
+    name = story.request(C, P, end="")
+    story.tell(e.RequestAttributed(request=name, session=C, agent="codex", process=P, evidence=(kernel(P),)))
+    assert (story.row(C).requests, story.row(C).in_flight) == (1, 1)
 
 
 def test_requests_in_flight_are_bounded() -> None:
