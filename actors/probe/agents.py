@@ -11,6 +11,8 @@ An npm package of a native agent is a small script that starts the native progra
 and sends no request. Codex's shared ``daemon`` sends the requests of *every* terminal that is attached to it, with the
 environment of whichever terminal started it: that kind must never be asked for a tab.
 
+A script that writes a title over its own command line (qwen-code can) hides its arguments and is ``other`` from then on.
+
 Must not know how a program is read. Renaming a file is enough to look like an agent, so that this proves nothing by itself.
 """
 

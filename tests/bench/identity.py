@@ -72,8 +72,10 @@ def agent(port: int) -> Iterator[tuple[int, Callable[[], object]]]:
         stdin, stdout = leader.stdin, leader.stdout
         assert stdin is not None
         assert stdout is not None
-        yield int(stdout.readline()), lambda: stdin.write(b"\n")
-        stdin.close()
+        try:
+            yield int(stdout.readline()), lambda: stdin.write(b"\n")
+        finally:
+            stdin.close()
 
 
 def name_sender(probe: Probe, connection: socket.socket, known: list[int]) -> None:

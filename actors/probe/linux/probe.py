@@ -17,6 +17,7 @@ Must not know agents, terminals' meaning, or sessions.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterable
@@ -41,6 +42,7 @@ from actors.probe.linux.pidfd import PidfdWatch, has_exited, held, inodes_are_un
 from actors.probe.linux.procfs import Stat, read_stat
 from schemas.identity import ProcessKey
 
+_NO_NETLINK = (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EACCES, errno.EPERM)
 _EXEC_RETRIES = 3
 _MAX_ANCESTORS = 128
 _REMEMBERED_PROCESSES = 256
@@ -53,7 +55,7 @@ class LinuxProbe:
     def __init__(self) -> None:
         self._host = _host()
         self._boot = _first_line("/proc/sys/kernel/random/boot_id")
-        self._sockets = SocketTable()
+        self._sockets = _socket_table()
         self._places: dict[int, tuple[int, ...]] = {}
         self.capabilities = self._find_capabilities()
 
@@ -69,7 +71,7 @@ class LinuxProbe:
 
     def peer(self, local: Address, remote: Address) -> Peer | None:
         """See ``Probe.peer``."""
-        return self._sockets.find(remote, local) if "peer" in self.capabilities else None
+        return self._sockets.find(remote, local) if self._sockets is not None else None
 
     def owner(self, peer: Peer, known: Iterable[int]) -> int | None:
         """See ``Probe.owner``."""
@@ -136,7 +138,8 @@ class LinuxProbe:
 
     def close(self) -> None:
         """Give the netlink socket back."""
-        self._sockets.close()
+        if self._sockets is not None:
+            self._sockets.close()
 
     def _prove(self, process: ProcessKey, watch: PidfdWatch) -> None:
         """Check that a watch is on that very process and not on another one with its pid."""
@@ -231,7 +234,7 @@ class LinuxProbe:
 
     def _find_capabilities(self) -> tuple[Capability, ...]:
         found: list[Capability] = ["owner", "process", "exit_watch", "ancestry"]
-        if _sees_connections(self._sockets):
+        if self._sockets is not None:
             found.insert(0, "peer")
         if inodes_are_unique():
             found.append("unrepeatable_key")
@@ -252,11 +255,24 @@ def _leader(session: int) -> SessionLeader | None:
         return None
 
 
-def _sees_connections(sockets: SocketTable) -> bool:
-    """Look up a connection of our own: a kernel without tcp_diag answers as if there were none."""
+def _socket_table() -> SocketTable | None:
+    """Open the table of connections and look up one of our own: a kernel without tcp_diag answers as if there were none."""
+    try:
+        table = SocketTable()
+    except OSError as error:
+        if error.errno in _NO_NETLINK:
+            return None
+        raise ProbeError(f"inet_diag cannot be opened: {error.strerror}") from error
+    if _sees_connections(table):
+        return table
+    table.close()
+    return None
+
+
+def _sees_connections(table: SocketTable) -> bool:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2]) as client:
         try:
-            return sockets.find(client.getsockname(), server.getsockname()) is not None
+            return table.find(client.getsockname(), server.getsockname()) is not None
         except ProbeError:
             return False
 
