@@ -1,0 +1,56 @@
+"""``tabwire explain``: why a session's row says what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from actors.cli import bus
+from actors.cli.output import show, show_json
+from actors.cli.text import age
+from schemas.commands import ExplainSession
+from schemas.rows import Decision, EvidenceLine, Explanation
+
+_RANKS = {1: "told by us", 2: "kernel", 3: "process", 4: "request", 5: "transcript"}
+_LAST = 10
+
+
+def explain_session(session: str, *, json: bool) -> None:
+    """Print the explanation of the one session that a prefix names."""
+    explanation = bus.ask(ExplainSession(session=session))
+    if json:
+        show_json(explanation)
+        return
+    for line in explanation_lines(explanation):
+        show(line)
+
+
+def explanation_lines(explanation: Explanation) -> Iterator[str]:
+    """Write an explanation: the row in two lines, the reasons, the evidence by rank, the last decisions."""
+    row = explanation.row
+    yield f"{row.session}  {row.agent}  {row.verdict}, {row.activity} {age(row.last_seen, explanation.as_of.time)}"
+    yield f"  terminal {row.terminal or '-'}{f' ({row.terminal_missing})' if row.terminal_missing else ''}"
+    yield f"  folder   {row.cwd or '-'}"
+    usage = f", tokens in {row.usage.input} out {row.usage.output}" if row.usage else ""
+    yield f"  requests {row.requests}, failed {row.failures}, cancelled {row.cancellations}{usage}"
+    yield "because"
+    yield from (f"  {reason}" for reason in explanation.because)
+    yield "evidence"
+    yield from (_evidence(line) for line in explanation.evidence)
+    if explanation.decisions:
+        yield f"decisions (the last {min(_LAST, len(explanation.decisions))} of {len(explanation.decisions)})"
+        for decision in explanation.decisions[-_LAST:]:
+            yield from _decision(decision)
+
+
+def _evidence(line: EvidenceLine) -> str:
+    said = line.evidence
+    verdict = f" [{'CONFLICT' if said.conflict else 'not used'}: {said.rejected}]" if said.rejected else ""
+    note = f" ({said.note})" if said.note else ""
+    times = f" x{line.repeated}" if line.repeated > 1 else ""
+    rank = f"{int(said.rank)} {_RANKS[int(said.rank)]}"
+    return f"  {rank:<12} {said.proves} = {said.value}, by {said.kind}{note}, position {line.position}{times}{verdict}"
+
+
+def _decision(decision: Decision) -> Iterator[str]:
+    yield f"  {decision.position:>7}  {decision.provider}: {decision.reason}; {decision.outcome}"
+    yield from (f"           skipped {skipped}" for skipped in decision.skipped)

@@ -1,0 +1,119 @@
+"""The shell of a launch: token, record on disk, the fact on the bus, and the command in place of this process.
+
+The record is written before the command runs, so that the gateway knows the token without any bus. The fact is published
+with a short deadline: a launch never waits for the bus. Must not know what any agent needs (``choose``).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from actors.runtime.launches import remove_launch, write_launch
+from bus.source import Source, rfc3339
+from schemas.envelope import subject
+from schemas.events import LaunchStarted
+from schemas.identity import LaunchId, ProcessKey, TerminalKey
+from schemas.launch import TOKEN_BYTES, LaunchRecord, token_digest
+
+if TYPE_CHECKING:
+    from actors.runtime.paths import Paths
+
+PUBLISH_DEADLINE: Final = 1.0
+CANNOT_RUN: Final = 126
+
+
+def mint_token() -> str:
+    """Draw a launch token."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def record_launch(
+    paths: Paths,
+    token: str,
+    *,
+    agent: str,
+    process: ProcessKey,
+    terminal: TerminalKey | None,
+    cwd: str | None,
+    provider: str | None,
+    model: str | None,
+) -> LaunchRecord:
+    """Write the record of a launch; the token is believed from now on, of this process and what it starts."""
+    record = LaunchRecord(
+        launch=LaunchId(f"launch-{secrets.token_hex(6)}"),
+        agent=agent,
+        token_sha256=token_digest(token),
+        process=process,
+        created=rfc3339(time.time_ns()),
+        terminal=terminal,
+        cwd=cwd,
+        provider=provider,
+        model=model,
+    )
+    paths.create()
+    write_launch(paths, record)
+    return record
+
+
+def publish_launches(paths: Paths, records: Sequence[LaunchRecord], deadline: float = PUBLISH_DEADLINE) -> str:
+    """Publish launch.started for each record; return why not, or nothing. Waits no longer than ``deadline``."""
+    import anyio  # noqa: PLC0415 - a launch without a bus needs neither
+
+    from bus.client import BusError, connect  # noqa: PLC0415
+    from bus.connection import ConnectionFileError, read_connection  # noqa: PLC0415
+
+    source = Source(f"/client/cli/{os.getpid()}")
+    envelopes = [
+        source.envelope(subject("launch", record.launch), _fact(record), correlationid=record.launch) for record in records
+    ]
+
+    async def publish() -> str:
+        with anyio.move_on_after(deadline):
+            async with connect(read_connection(paths.connection_file), deadline=deadline) as client:
+                await client.publish(envelopes, deadline=deadline)
+                return ""
+        return f"no answer within {deadline:g} s"
+
+    try:
+        return anyio.run(publish)
+    except (BusError, ConnectionFileError) as error:
+        return str(error)
+
+
+def replace_process(argv: Sequence[str], environ: Mapping[str, str], program: str) -> NoReturn:
+    """Become the command, whose file is ``program``: same pid, same start, same terminal; its exit code is ours.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+        PermissionError: it may not be run.
+
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores these, and an ignored signal stays ignored in the new program
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    os.execve(program, list(argv), dict(environ))  # noqa: S606 - no shell is the point
+
+
+def forget(paths: Paths, record: LaunchRecord) -> None:
+    """Take a launch back whose command could not be started."""
+    remove_launch(paths, record.launch)
+
+
+def _fact(record: LaunchRecord) -> LaunchStarted:
+    return LaunchStarted(
+        launch=record.launch,
+        agent=record.agent,
+        process=record.process,
+        terminal=record.terminal,
+        cwd=record.cwd,
+        provider=record.provider,
+        model=record.model,
+    )

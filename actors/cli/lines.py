@@ -1,0 +1,66 @@
+"""Events as lines for people: when, where in the journal, about what, which fact, and its fields in short. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, tzinfo
+from typing import Any, Final
+
+from actors.cli.text import moment, printable
+from schemas.envelope import Recorded
+from schemas.events import Timing, Usage
+from schemas.evidence import Evidence
+from schemas.identity import ProcessKey
+
+_NAMED_BY_SUBJECT: Final = frozenset(("session", "request", "launch", "actor", "process"))
+_LONGEST: Final = 200
+
+
+def event_line(event: Recorded, zone: tzinfo | None = UTC) -> str:
+    """Write one event; ``zone`` is the time zone of the reader (None: the local one)."""
+    envelope = event.envelope
+    try:
+        when = moment(envelope.time).astimezone(zone).strftime("%H:%M:%S.%f")[:-3]
+    except (ValueError, OverflowError):
+        when = envelope.time
+    text = f"{when} {event.position:>7}  {envelope.type:<20} {envelope.subject}  {fields(envelope.data, envelope.subject)}"
+    return printable(text.rstrip())
+
+
+def fields(data: Any, subject: str) -> str:
+    """Write the fields that say something, ``name=value``; what the subject names already is left out."""
+    root = subject.partition("/")[0]
+    shown = (_field(name, value) for name, value in _items(data) if not (name in _NAMED_BY_SUBJECT and name == root))
+    text = " ".join(part for part in shown if part)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _items(data: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(data, Mapping):
+        return data.items()
+    return ((field.name, getattr(data, field.name)) for field in dataclasses.fields(data))
+
+
+def _field(name: str, value: Any) -> str:  # noqa: PLR0911 - one return a kind of value
+    if value is None or value is False or value in ("", (), {}):
+        return ""
+    if isinstance(value, ProcessKey):
+        return f"pid={value.pid}"
+    if isinstance(value, Timing):
+        return f"{value.total_ms:.0f}ms"
+    if isinstance(value, Usage):
+        return f"in={value.input} out={value.output}"
+    if isinstance(value, Evidence):
+        return f"{name}={value.kind}:{value.proves}"
+    if isinstance(value, float):
+        return f"{name}={value:.1f}"
+    if isinstance(value, list | tuple | Mapping):
+        return f"{name}={len(value)}"
+    return f"{name}={_word(str(value))}"
+
+
+def _word(text: str) -> str:
+    """Quote a value that would not read as one word."""
+    return text if text and not any(char.isspace() or char in '"=' for char in text) else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,50 @@
+"""Where words go: data to stdout, messages to stderr; colour only on a terminal that wants it.
+
+Owns the consoles. Everything that people see passes through ``printable``, in here or before.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from actors.cli.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def say(message: str) -> None:
+    """Tell people something on stderr, one line."""
+    print(f"tabwire: {printable(message)}", file=sys.stderr)
+
+
+def show(line: str = "") -> None:
+    """Print a line of data."""
+    print(printable(line))
+
+
+def show_json(value: Any) -> None:
+    """Print a value of ``schemas`` as one JSON document on one line (indented for a person at a terminal)."""
+    option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
+    write_line(orjson.dumps(value, option=option))
+
+
+def write_line(raw: bytes) -> None:
+    """Print bytes and a newline, at once."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(raw + b"\n")
+    sys.stdout.buffer.flush()
+
+
+@cache
+def console() -> Console:
+    """Return the console of stdout; rich knows NO_COLOR, TERM=dumb and the absence of a terminal."""
+    from rich.console import Console  # noqa: PLC0415 - `run` and `--json` do without rich
+
+    if sys.stdout.isatty():
+        return Console(highlight=False, markup=False, emoji=False)
+    return Console(highlight=False, markup=False, emoji=False, width=10_000, soft_wrap=False)

@@ -1,0 +1,113 @@
+"""``tabwire run``: starts an agent in this terminal so that its requests come to the gateway, and becomes that agent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from actors.cli.failures import NOT_FOUND, NOT_RUNNING, USAGE, CommandFailedError
+from actors.cli.launch.choose import INSTALL, agent_of, plan_launch
+from actors.cli.launch.codex_home import read_codex_home
+from actors.cli.launch.plan import Door
+from actors.cli.launch.start import CANNOT_RUN, forget, mint_token, publish_launches, record_launch, replace_process
+from actors.cli.output import say
+from actors.cli.system import gateway_origin, running_status
+from actors.probe import choose_probe, find_terminal
+from actors.runtime.config_file import load_config
+from actors.runtime.paths import Paths
+from schemas.config import Config
+
+
+def run(argv: Sequence[str], *, provider: str | None, model: str | None, name: str | None, require: bool) -> None:
+    """Start the command ``argv`` behind the gateway; does not return when it could.
+
+    Raises:
+        CommandFailedError: unknown provider, no such program, or no gateway although one is required.
+        LaunchRefusedError: the command cannot be pointed at the gateway.
+
+    """
+    program = find_program(argv[0])
+    paths = Paths.default(os.environ)
+    config = load_config(paths)
+    check_provider(config, provider)
+    origin, up = gateway_origin(running_status(paths), config)
+    door = Door(origin, mint_token())
+    plan = plan_launch(argv, door, os.environ, lambda: read_codex_home(argv, os.environ), name=name, model=model)
+    environ = {**os.environ, **plan.environ}
+    if not plan.launched:
+        _become(program, plan.argv, environ)
+    if not up:
+        _warn_or_refuse(require=require)
+    for note in plan.notes:
+        say(note)
+    probe = choose_probe()
+    me = probe.process(os.getpid())
+    record = record_launch(
+        paths,
+        door.token,
+        agent=plan.agent,
+        process=me.key,
+        terminal=find_terminal(me.variables, me.tty, me.leader).key,
+        cwd=me.cwd,
+        provider=provider,
+        model=model,
+    )
+    if up and (failure := publish_launches(paths, [record])):
+        say(f"the launch could not be told to the bus ({failure}); it is attributed all the same")
+    try:
+        _become(program, plan.argv, environ)
+    except CommandFailedError:
+        forget(paths, record)
+        raise
+
+
+def find_program(name: str) -> str:
+    """Return the program's file.
+
+    Raises:
+        CommandFailedError: there is none (exit code 127), with what to install.
+
+    """
+    if found := shutil.which(name):
+        return found
+    if Path(name).name != name and Path(name).exists():
+        raise CommandFailedError(f"{name}: not a program that may be run", CANNOT_RUN)
+    install = INSTALL.get(agent_of(name))
+    advice = f"install it with: {install}" if install else "is it installed, and on PATH?"
+    raise CommandFailedError(f"{name}: no such program; {advice}", NOT_FOUND)
+
+
+def check_provider(config: Config, provider: str | None) -> None:
+    """Refuse a provider that the gateway would not know.
+
+    Raises:
+        CommandFailedError: with those that there are.
+
+    """
+    if provider is None:
+        return
+    known = sorted({"echo", *config.providers})
+    found = config.provider(provider)
+    if found is None:
+        raise CommandFailedError(f"--provider {provider!r}: not configured; there are: {', '.join(known)}", USAGE)
+    if not found.enabled:
+        raise CommandFailedError(f"--provider {provider!r}: is disabled in the configuration", USAGE)
+
+
+def _warn_or_refuse(*, require: bool) -> None:
+    if require:
+        raise CommandFailedError("the gateway is not running and --require was given; start it with: tabwire up", NOT_RUNNING)
+    say("the gateway is not running: this agent's requests will wait for it (start it with: tabwire up)")
+
+
+def _become(program: str, argv: Sequence[str], environ: dict[str, str]) -> None:
+    try:
+        replace_process(argv, environ, program)
+    except PermissionError as error:
+        raise CommandFailedError(f"{program}: {error.strerror}", CANNOT_RUN) from error
+    except FileNotFoundError as error:
+        raise CommandFailedError(f"{program}: {error.strerror} (its interpreter?)", NOT_FOUND) from error
+    except OSError as error:
+        raise CommandFailedError(f"{program}: {error.strerror}", CANNOT_RUN) from error

@@ -1,0 +1,184 @@
+"""The running system as the command line finds it: its status file, the supervisor's exact process, starting and stopping.
+
+A supervisor is recognised by its pid, the moment that process was started and what it runs; it is signalled through a pidfd
+where there are such, so that never another process gets the signal.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import orjson
+import psutil  # type: ignore[import-untyped]
+
+from actors.cli.failures import CommandFailedError
+from actors.cli.text import moment
+from actors.runtime import exits
+from actors.runtime.paths import Paths
+from schemas.codec import InvalidMessageError, decode
+from schemas.rows import ActorRow, SystemStatus
+
+if TYPE_CHECKING:
+    from schemas.config import Config
+
+START_DEADLINE: Final = 40.0
+STOP_DEADLINE: Final = 20.0
+SETTLED: Final = ("ready", "degraded", "failed")
+_MODULE: Final = "actors.supervisor"
+_POLL: Final = 0.02
+_CLOCK_SLACK: Final = 5.0
+
+
+def read_status(paths: Paths) -> SystemStatus | None:
+    """Read the supervisor's own account, whether or not that supervisor still lives; None when there is none."""
+    try:
+        return decode(paths.status_file.read_bytes(), SystemStatus)
+    except FileNotFoundError:
+        return None
+    except InvalidMessageError as error:
+        raise CommandFailedError(
+            f"{paths.status_file} is not understood: {error}; was it written by another version? (tabwire down; tabwire up)"
+        ) from error
+
+
+def running_status(paths: Paths) -> SystemStatus | None:
+    """Return the account of the supervisor that is running now, or None."""
+    status = read_status(paths)
+    return status if status is not None and find_supervisor(status) is not None else None
+
+
+def find_supervisor(status: SystemStatus) -> psutil.Process | None:
+    """Find the very process that wrote a status; None when it is gone, whoever has its pid now."""
+    try:
+        process = psutil.Process(status.pid)
+        created = process.create_time()
+        argv = process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    said = moment(status.started).timestamp()
+    if created - said > _CLOCK_SLACK or _MODULE not in argv:  # a pid that was given again was given later
+        return None
+    return None if process.status() == psutil.STATUS_ZOMBIE else process
+
+
+class Starting:
+    """A supervisor that was just started; not yet said to be well."""
+
+    def __init__(self, paths: Paths, *, demo: bool, foreground: bool) -> None:
+        self._paths = paths
+        self.words = paths.logs / "supervisor.stderr"
+        orders = {"config_file": str(paths.config_file), "state": str(paths.state), "demo": demo, "foreground": foreground}
+        stderr = None if foreground else os.open(self.words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            # -I: neither the working directory nor PYTHON* variables decide what code runs.
+            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, "-I", "-m", _MODULE],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=not foreground,
+            )
+        finally:
+            if stderr is not None:
+                os.close(stderr)
+        assert self.process.stdin is not None  # noqa: S101 - PIPE was asked for
+        self.process.stdin.write(orjson.dumps(orders) + b"\n")
+        self.process.stdin.close()
+
+    def wait(self, changed: Callable[[SystemStatus], None] = lambda _: None) -> SystemStatus:
+        """Wait until every actor is ready or has failed; ``changed`` is told of every new account.
+
+        Raises:
+            CommandFailedError: the supervisor ended, or it took too long.
+
+        """
+        end = time.monotonic() + START_DEADLINE
+        seen: SystemStatus | None = None
+        while time.monotonic() < end:
+            if (code := self.process.poll()) is not None:
+                raise self._ended(code)
+            status = read_status(self._paths)
+            if status is not None and status.pid == self.process.pid and status != seen:
+                seen = status
+                changed(status)
+                if status.actors and all(row.state in SETTLED for row in status.actors):
+                    return status
+            time.sleep(_POLL)
+        late = ", ".join(f"{row.actor} {row.state}" for row in seen.actors if row.state not in SETTLED) if seen else "no actor"
+        raise CommandFailedError(
+            f"not ready after {START_DEADLINE:.0f} s: {late}; it goes on trying (tabwire status; logs: {self._paths.logs})"
+        )
+
+    def _ended(self, code: int) -> CommandFailedError:
+        reason = last_reason(self.words) or last_reason(self._paths.logs / "supervisor.log") or exits.meaning(code)
+        return CommandFailedError(f"the supervisor ended: {reason}", code if code == exits.BAD_CONFIG else 1)
+
+
+def last_reason(log: Path) -> str:
+    """Return the reason that the last line of a JSON log gives, or nothing."""
+    try:
+        lines = log.read_bytes().splitlines()[-5:]
+    except OSError:
+        return ""
+    for line in reversed(lines):
+        try:
+            entry = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("reason"), str):
+            return str(entry["reason"])
+    return ""
+
+
+def stop(paths: Paths, status: SystemStatus) -> list[ActorRow]:
+    """Ask the supervisor to stop and wait until it is gone; return its last account of its actors.
+
+    Raises:
+        CommandFailedError: it is not gone in time.
+
+    """
+    process = find_supervisor(status)
+    if process is None:
+        return []
+    gone = _terminate(process)
+    end = time.monotonic() + STOP_DEADLINE
+    while not gone():
+        if time.monotonic() >= end:
+            raise CommandFailedError(
+                f"the supervisor (pid {status.pid}) did not stop within {STOP_DEADLINE:.0f} s; see {paths.logs}/supervisor.log"
+            )
+        time.sleep(_POLL)
+    last = read_status(paths)
+    return list(last.actors) if last is not None and last.pid == status.pid else []
+
+
+def _terminate(process: psutil.Process) -> Callable[[], bool]:
+    """Send SIGTERM to exactly this process; return what tells whether it is gone."""
+    if not hasattr(os, "pidfd_open"):
+        process.terminate()
+        return lambda: not process.is_running()
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return lambda: True
+    try:
+        if process.is_running():  # the same pid with the same start time, now that the pidfd holds on to it
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+    finally:
+        os.close(pidfd)
+    return lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def gateway_origin(status: SystemStatus | None, config: Config) -> tuple[str, bool]:
+    """Return where the gateway is, or will be, and whether it is up now."""
+    origin = f"http://127.0.0.1:{config.gateway.port}"
+    rows = status.actors if status is not None else ()
+    up = any(row.actor == "gateway" and row.state in ("ready", "degraded") for row in rows)
+    return origin, up
