@@ -36,7 +36,8 @@ MAX_LOOKED_AT = 20_000
 _LARGEST_INSERT = 1024
 _LOOKUP = 500
 _BUSY_SECONDS = 5.0
-_CHECKPOINT_PAGES = 4000
+_PAGE_BYTES = 8192
+_CHECKPOINT_PAGES = 2000
 _KEPT_WAL_BYTES = 64 * 1024 * 1024
 _APPLICATION = 0x54425752  # "TBWR"
 _SCHEMA = """
@@ -400,6 +401,7 @@ def _connect(file: Path, mode: str) -> sqlite3.Connection:
 
 
 def _create(database: sqlite3.Connection, epoch: str) -> None:
+    database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     database.execute(f"PRAGMA application_id = {_APPLICATION}")
     database.execute("PRAGMA journal_mode = WAL")
     database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")

@@ -219,8 +219,7 @@ class Failure(Struct, frozen=True):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One event as the journal holds it and as the feed carries it: its position and its three frames."""
 
     position: int

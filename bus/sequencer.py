@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from msgspec import Struct
+
 from bus.errors import Refusal
 from bus.protocol import CLIENT, MAX_EVENT, Row, encode_stamp_fast
 from schemas.codec import InvalidMessageError, decode_head
@@ -33,8 +35,7 @@ _SUBJECT = re.compile(rf"(?:{'|'.join(ROOTS)})(?:/[A-Za-z0-9_~%-]+)+")
 _TYPE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """An event that may be recorded and has no position yet."""
 
     id: str

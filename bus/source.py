@@ -9,6 +9,7 @@ import os
 import re
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from schemas.envelope import Envelope
@@ -51,4 +52,9 @@ class Source:
 def rfc3339(nanoseconds: int) -> str:
     """Write Unix time as RFC 3339 in UTC with microseconds: ``2026-11-21T01:50:01.123456Z``."""
     seconds, rest = divmod(nanoseconds // 1000, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+    return f"{_second(seconds)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -55,7 +55,7 @@ class BrokerProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while selector.select(DEADLINE):
-                line = self._process.stdout.raw.readline().decode()  # type: ignore[attr-defined]
+                line = str(self._process.stdout.raw.readline(), "utf-8")  # type: ignore[attr-defined]
                 self.lines.append(line)
                 if line.startswith(verb):
                     return line
