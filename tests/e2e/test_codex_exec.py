@@ -82,15 +82,19 @@ def test_launched_by_tabwire_it_is_identified_once_and_the_launch_stays_an_alias
     done = codex.exec("launched", terminal=tab(TAB_A), prefix=run)
     assert "launched" in done.stdout
     (thread,) = codex.rollouts()
-    identified = system.until_count("session.identified", session=f"codex-{thread}")
+    (launched,) = system.until_count("launch.started")
+    launch = launched.envelope.data.launch
+    (gone,) = system.until_count("session.gone", session=f"codex-{thread}")
 
+    feed = system.until(lambda so_far: so_far[-1].position == gone.position)
+    identified = [item.envelope.data for item in feed if item.envelope.type == "session.identified"]
+    assert [one.session for one in identified if one.provisional == launch] == [f"codex-{thread}"]
     row = system.sessions()[f"codex-{thread}"]
-    assert len(identified) == 1
-    assert row["aliases"] == [identified[0].envelope.data.provisional]
     assert row["verdict"] == "verified"
-    assert row["launch"] == row["aliases"][0]
+    assert row["launch"] == launch
+    assert launch in row["aliases"]
     assert codex.rollouts()[thread].meta["model_provider"] == "openai"
-    by_alias = system.json("explain", row["aliases"][0][:14])
+    by_alias = system.json("explain", launch[:14])
     assert by_alias["row"]["session"] == f"codex-{thread}"
     assert any(line["evidence"]["rank"] == 1 for line in by_alias["evidence"])
 
