@@ -50,13 +50,18 @@ _REMEMBERED_PLACES = 4
 
 
 class LinuxProbe:
-    """A ``Probe``. Its only state is a netlink socket and the descriptors where sockets were found before (hints only)."""
+    """A ``Probe``.
+
+    Its only state is a netlink socket, the descriptors where sockets were found before (hints, checked at each use) and
+    which socket was last shown to be closed on exec (which stays true of that socket).
+    """
 
     def __init__(self) -> None:
         self._host = _host()
         self._boot = _first_line("/proc/sys/kernel/random/boot_id")
         self._sockets = _socket_table()
         self._places: dict[int, tuple[int, ...]] = {}
+        self._private: tuple[int, int] | None = None
         self.capabilities = self._find_capabilities()
 
     def this_user(self) -> int:
@@ -83,7 +88,10 @@ class LinuxProbe:
                     continue
                 others = (other for other in candidates if other != pid)
                 shared = any(procfs.is_socket_at(other, descriptor, peer.inode) for other in others)
-                return pid if not shared and self._is_private(pid, descriptor) else None
+                if shared or not self._is_private(pid, descriptor):
+                    return None
+                self._private = (pid, peer.inode)
+                return pid
         return None
 
     def search_owners(self, peer: Peer) -> tuple[int, ...]:
@@ -107,7 +115,7 @@ class LinuxProbe:
         """See ``Probe.process``."""
         descriptor = open_pidfd(pid)
         try:
-            facts = self._read_steadily(pid, descriptor)
+            facts = self._read_steadily(pid, descriptor, holding)
             holds = holding is None or self.still_owner(pid, holding)
             if has_exited(descriptor):
                 raise ProcessGoneError(pid, "exited while it was read")
@@ -197,8 +205,13 @@ class LinuxProbe:
         except OSError as error:
             raise procfs.failure(pid, error) from error
 
-    def _read_steadily(self, pid: int, descriptor: int) -> ProcessFacts:
-        """Read a process between two looks at its memory: an exec in between would mix two programs."""
+    def _read_steadily(self, pid: int, descriptor: int, holding: Peer | None) -> ProcessFacts:
+        """Read a process between two looks at its memory: an exec in between would mix two programs.
+
+        One look is enough when it must hold a socket, to be checked after this, that an exec is known to close.
+        """
+        if holding is not None and self._private == (pid, holding.inode):
+            return self._read(pid, _living(pid, read_stat(pid)), descriptor)
         file = procfs.StatFile(pid)
         try:
             for _ in range(_EXEC_RETRIES):
