@@ -20,7 +20,6 @@ from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
-from aiohttp import ClientResponse
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
@@ -35,7 +34,7 @@ from actors.gateway.identity import Identity
 from actors.gateway.peek import requested_model
 from actors.gateway.providers import Providers, Upstream
 from actors.gateway.server import CallerConnection, fields_of
-from actors.gateway.upstream import READ_ERRORS, SilentUpstreamError, UpstreamError, UpstreamPool
+from actors.gateway.upstream import READ_ERRORS, SilentUpstreamError, UpstreamAnswer, UpstreamError, UpstreamPool
 from actors.gateway.usage import Meter, NoMeter, meter_for
 from schemas.identity import RequestId
 from schemas.ids import RANDOM_BYTES, uuid7
@@ -128,7 +127,7 @@ class Performance:
         self._state: Exchange | None = None
         self._due: tuple[moves.Output, ...] = ()
         self._cause: str | None = None
-        self._answer: ClientResponse | None = None
+        self._answer: UpstreamAnswer | None = None
         self._upstream: Upstream | None = None
         self._meter: Meter = NoMeter()
         self._body = b""
@@ -363,7 +362,7 @@ class Performance:
             detail = f"{upstream.idle_timeout:g} s"
             return moves.UpstreamFailed(time.monotonic(), "idle_timeout", detail, self._sent, self._meter.reading())
 
-    async def _pump(self, answer: ClientResponse) -> moves.Input:
+    async def _pump(self, answer: UpstreamAnswer) -> moves.Input:
         """Pass the body on."""
         content, write, feed = answer.content, self._writer.write, self._meter.feed
         monotonic, sent = time.monotonic, 0

@@ -19,6 +19,7 @@ Place = Literal["api", "health", "unknown"]
 _PREFIX: Final = re.compile(r"(?:/s/([^/?]*))?/v1(/[^?]*)?(?:\?(.*))?", re.ASCII)
 _HEALTH: Final = {"/health": "all", "/health/live": "live", "/health/ready": "ready"}
 _TRICKS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)|//|\\|%2f|%5c|[^!-~]", re.IGNORECASE)
+_UNPRINTABLE: Final = re.compile(r"[^!-~]")
 _LINE: Final = 300
 
 
@@ -71,7 +72,7 @@ def read_target(raw: str) -> Target:
         _shown(path if token is None else f"/s/…/v1{rest}"),
         rest if query is None else f"{rest}?{query}",
         token,
-        bool(_TRICKS.search(rest)),
+        bool(_TRICKS.search(rest) or (query and _UNPRINTABLE.search(query))),
     )
 
 

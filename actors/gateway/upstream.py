@@ -1,39 +1,49 @@
 """The provider's side of the wire: one pool of connections, one request at a time on each, failures told apart.
 
-A shell: sends what it is given to the address it is given, follows no redirect, keeps no cookie, asks no environment for a
-proxy, undoes no coding. Must not know why a request goes where it goes.
+Theory of operation
+-------------------
+aiohttp's connector dials, checks certificates and keeps connections; its protocol parses and applies backpressure. What
+lies between in ``ClientSession`` (cookies, redirects, proxies from the environment, retries, payload kinds) is all that a
+gateway must not do, and costs more than the rest, so it is not used: a request is written in one piece and its head awaited.
+
+A shell: sends what it is given to the address it is given. Must not know why a request goes where it goes.
 """
 
 from __future__ import annotations
 
-import io
+import asyncio
 from types import TracebackType
 from typing import Final, Self
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientTimeout, TCPConnector
 from aiohttp.client_exceptions import (
     ClientConnectorCertificateError,
     ClientConnectorDNSError,
     ClientConnectorError,
     ClientError,
-    ClientPayloadError,
-    ClientResponseError,
     ClientSSLError,
     ConnectionTimeoutError,
-    InvalidURL,
     ServerTimeoutError,
 )
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from actors.gateway.moves import Problem
 from actors.gateway.providers import Upstream
 
 BUFFER: Final = 64 * 1024
-_AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-_INLINE_BODY: Final = 1024 * 1024
+_HEAD: Final = 32 * 1024
 _IDLE_CONNECTION: Final = 15.0
+_DNS_KEPT: Final = 60
+_BODILESS: Final = ("GET", "HEAD", "OPTIONS")
+_SWITCHING, _FINAL = 101, 200
 
 
 class UpstreamError(Exception):
@@ -49,64 +59,131 @@ class SilentUpstreamError(Exception):
     """Set on a stream that has been silent for too long."""
 
 
+class UpstreamAnswer:
+    """A provider's answer: its head, and its body as it comes."""
+
+    __slots__ = ("_connection", "content", "headers", "reason", "status")
+
+    def __init__(self, message: RawResponseMessage, content: StreamReader, connection: Connection) -> None:
+        self.status: int = message.code
+        self.reason: str = message.reason
+        self.headers: CIMultiDictProxy[str] = message.headers
+        self.content = content
+        self._connection: Connection | None = connection
+        content.on_eof(self._release)
+
+    def close(self) -> None:
+        """Close the connection, unless the answer is complete and it has gone back to the pool."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _release(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.release()
+
+
+class _Place:
+    """One provider's address in the forms that sending needs."""
+
+    __slots__ = ("host", "path", "template", "timeout")
+
+    def __init__(self, upstream: Upstream) -> None:
+        url = URL(upstream.base)
+        self.host = url.host_port_subcomponent or ""
+        self.path = url.raw_path.rstrip("/")
+        # What the connector asks: origin, TLS and proxy (none). Never sent itself.
+        self.template = ClientRequest("GET", url, loop=asyncio.get_running_loop())
+        self.timeout = ClientTimeout(total=None, connect=None, sock_connect=upstream.connect_timeout)
+
+
 class UpstreamPool:
     """Connections to providers, kept between requests."""
 
     def __init__(self) -> None:
-        self._session: ClientSession | None = None
-        self._timeouts: dict[tuple[float, float], ClientTimeout] = {}
+        self._connector: TCPConnector | None = None
+        self._places: dict[str, _Place] = {}
 
     async def __aenter__(self) -> Self:
-        self._session = ClientSession(
-            connector=TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=_IDLE_CONNECTION),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=_AUTOMATIC,
-            read_bufsize=BUFFER,
-            max_line_size=32 * 1024,
-            max_field_size=32 * 1024,
-        )
+        self._connector = TCPConnector(limit=0, ttl_dns_cache=_DNS_KEPT, keepalive_timeout=_IDLE_CONNECTION)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._connector is not None:
+            await self._connector.close()
 
     async def send(
         self, upstream: Upstream, method: str, rest: str, fields: list[tuple[str, str]], body: bytes
-    ) -> ClientResponse:
+    ) -> UpstreamAnswer:
         """Send a request and return when the answer's head is here.
 
         Raises:
             UpstreamError: it is not to come.
 
         """
-        if self._session is None:
+        if self._connector is None:
             raise RuntimeError("the pool is not open")
-        timing = (upstream.connect_timeout, upstream.first_byte_timeout)
-        timeout = self._timeouts.get(timing)
-        if timeout is None:
-            timeout = ClientTimeout(total=None, connect=None, sock_connect=timing[0], sock_read=timing[1])
-            self._timeouts[timing] = timeout
+        place = self._places.get(upstream.base)
+        if place is None:
+            place = self._places[upstream.base] = _Place(upstream)
+        headers = CIMultiDict((("host", place.host), *fields))
+        if body or method not in _BODILESS:
+            headers["content-length"] = str(len(body))
         try:
-            response = await self._session._request(  # noqa: SLF001 - what `request` wraps in a context; 2 µs of each request
-                method,
-                URL(upstream.base + rest, encoded=True),
-                headers=CIMultiDict(fields),
-                data=None if not body else body if len(body) <= _INLINE_BODY else io.BytesIO(body),
-                allow_redirects=False,
-                timeout=timeout,
-            )
-        except (ClientError, TimeoutError, OSError, ValueError) as error:
+            connection = await self._connector.connect(place.template, [], place.timeout)
+        except (ClientError, TimeoutError, OSError) as error:
             raise told(error, upstream) from error
-        if (connection := response.connection) is not None and connection.protocol is not None:
-            # From here on silence is watched by the sweep, not by a timer that each chunk sets anew.
-            connection.protocol.read_timeout = None
-            connection.protocol.start_timeout()
-        return response
+        try:
+            return await _converse(connection, upstream, f"{method} {place.path}{rest} HTTP/1.1", headers, body)
+        except (ClientError, HttpProcessingError, TimeoutError, OSError, ValueError) as error:
+            connection.close()
+            raise told(error, upstream) from error
+        except BaseException:
+            connection.close()
+            raise
+
+
+async def _converse(
+    connection: Connection, upstream: Upstream, line: str, headers: CIMultiDict[str], body: bytes
+) -> UpstreamAnswer:
+    """Write a request and wait for the head of its answer."""
+    protocol = connection.protocol
+    if protocol is None or protocol.transport is None:
+        raise ConnectionResetError("the pooled connection is gone")
+    protocol.set_response_params(
+        skip_payload=line.startswith("HEAD "),
+        read_until_eof=True,
+        auto_decompress=False,
+        read_timeout=upstream.first_byte_timeout,
+        read_bufsize=BUFFER,
+        max_line_size=_HEAD,
+        max_field_size=_HEAD,
+    )
+    writer = StreamWriter(protocol, asyncio.get_running_loop())
+    await writer.write_headers(line, headers)
+    # Not awaited until it is flushed: a provider may answer, and refuse, before it has read everything.
+    if body:
+        await writer.write(body, drain=False)
+    else:
+        writer.send_headers()
+    protocol.start_timeout()
+    message, content = await _read_head(protocol)
+    # From here on silence is watched by the sweep, not by a timer that each chunk sets anew.
+    protocol.read_timeout = None
+    protocol.start_timeout()
+    return UpstreamAnswer(message, content, connection)
+
+
+async def _read_head(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
+    while True:
+        message, content = await protocol.read()
+        if message.code == _SWITCHING:
+            raise HttpProcessingError(message="switched protocols")
+        if message.code >= _FINAL:
+            return message, content
 
 
 def told(error: Exception, upstream: Upstream) -> UpstreamError:  # noqa: PLR0911 - one line for each way to fail
@@ -124,11 +201,11 @@ def told(error: Exception, upstream: Upstream) -> UpstreamError:  # noqa: PLR091
         if isinstance(error.os_error, ConnectionRefusedError):
             return UpstreamError("refused", where)
         return UpstreamError("unreachable", f"{where}: {error.os_error.strerror or type(error.os_error).__name__}")
-    if isinstance(error, ClientResponseError | HttpProcessingError):
+    if isinstance(error, HttpProcessingError):
         return UpstreamError("malformed", where)
-    if isinstance(error, InvalidURL | ValueError):
-        return UpstreamError("unreachable", f"{where}: the address or a header field cannot be sent")
+    if isinstance(error, ValueError):
+        return UpstreamError("unreachable", f"{where}: a header field cannot be sent")
     return UpstreamError("cut", where)
 
 
-READ_ERRORS: Final = (ClientPayloadError, ClientError, HttpProcessingError, ConnectionError, OSError)
+READ_ERRORS: Final = (ClientError, HttpProcessingError, OSError)
