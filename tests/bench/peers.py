@@ -201,6 +201,7 @@ def litellm(folder: Path, upstream: int, executable: Path) -> Iterator[Peer]:
     config.write_text("model_list:\n" + "\n".join(models) + "\n")
     command = [str(executable), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
     environ = {**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    environ["LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"] = "true"  # no key to check makes it faster, and it is alone
     with process(command, folder / "litellm.log", stdout=subprocess.DEVNULL, env=environ) as started:
         wait_for_port(port, started, folder / "litellm.log")
         yield Peer("litellm", port, tuple(tree(started.pid)))
