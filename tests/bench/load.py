@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 BODY_BYTES = 20_000
+PACE = 0.005
 JOB_SECONDS = 120.0
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _AT = re.compile(rb'"at":(\d+)')
@@ -157,6 +158,8 @@ async def _run(job: Job) -> dict[str, Any]:
     begun = time.monotonic()
     for _ in range(min(job.connections, job.requests)):
         await _connect(loop, job, finished, content)
+        if job.mode == "paced":  # agents' streams are not in step: each begins at its own moment between two events
+            await asyncio.sleep(PACE / job.connections)
     async with asyncio.timeout(JOB_SECONDS):
         await finished.wait()
     return {
