@@ -8,8 +8,10 @@ import secrets
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
+def write_atomic(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Replace ``path`` by ``content``: a new file with ``mode``, synced, renamed over the old one, its folder synced.
+
+    Without ``durable`` nothing is synced: for what means nothing after a power cut, such as which processes run.
 
     Raises:
         OSError: the folder is missing or not ours, or the disk refused; the old file is untouched then.
@@ -21,13 +23,15 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
         with os.fdopen(descriptor, "wb") as file:  # buffered: writes everything or raises, where os.write may write a part
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

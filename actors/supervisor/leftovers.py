@@ -41,7 +41,7 @@ class Recorded:
 
 def record(path: Path, recorded: Recorded) -> None:
     """Write down what runs."""
-    write_atomic(path, orjson.dumps(recorded))
+    write_atomic(path, orjson.dumps(recorded), durable=False)
 
 
 def sweep_previous(path: Path, probe: Probe) -> tuple[int, ...]:

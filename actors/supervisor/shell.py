@@ -284,7 +284,7 @@ class Supervisor:
             return
         self._shown = status
         try:
-            write_atomic(self._paths.status_file, orjson.dumps(status))
+            write_atomic(self._paths.status_file, orjson.dumps(status), durable=False)
         except OSError as error:
             self._log.error("the status could not be written", reason=str(error))
 

@@ -19,11 +19,15 @@ _KEY_FROM_ENVIRONMENT: Final = "env:"
 
 
 def children(config: Config, *, demo: bool = False, intensity: int = 5) -> tuple[ChildSpec, ...]:
-    """Return the specs in order of start."""
+    """Return the specs in order of start.
+
+    All wait for the broker. Nobody waits for the registry, whose catch-up may be long, nor for the gateway: what they
+    give is asked for later than at a start, and the gateway's callers shall not wait for either.
+    """
     specs = [
         ChildSpec(actor=BROKER, intensity=intensity),
-        ChildSpec(actor="registry", needs=BROKER, intensity=intensity),
-        ChildSpec(actor=GATEWAY, intensity=intensity),
+        ChildSpec(actor="registry", needs=BROKER, intensity=intensity, order_deadline=0),
+        ChildSpec(actor=GATEWAY, intensity=intensity, order_deadline=0),
     ]
     if demo or config.default_provider == ECHO:
         specs.append(ChildSpec(actor=ECHO, intensity=intensity))

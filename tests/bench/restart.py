@@ -33,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=40, help="how many kills in all, spread over the actors")
     parser.add_argument("--starts", type=int, default=3, help="how often the supervisor itself is killed")
+    parser.add_argument("--pause", type=float, default=0.02, help="seconds between two requests, and two batches of 5 events")
     arguments = parser.parse_args()
     ports = {"gateway": free_port(), "echo": free_port()}
     config = "\n".join(f"[{name}]\nport = {port}" for name, port in ports.items())
@@ -42,7 +43,7 @@ def main() -> int:
         supervised(Path(home), module="actors.supervisor", config=config, intensity=10**6) as system,
     ):
         system.start()
-        load = Load(system.paths.connection_file, ports["gateway"])
+        load = Load(system.paths.connection_file, ports["gateway"], pause=arguments.pause)
         with load.on():
             system.until(lambda _: load.answered > 0 and len(load.acknowledged) > 0)
             times, strangers = kill_actors(system, arguments.kills)

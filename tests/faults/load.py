@@ -32,6 +32,7 @@ class Load:
 
     connection_file: Path
     gateway_port: int
+    pause: float = 0.005
     answered: int = 0
     failed: int = 0
     acknowledged: dict[str, int] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Load:
 
     def _request(self) -> None:
         body = json.dumps({"model": "echo", "input": "hello", "stream": True})
-        while not self._over.wait(_PAUSE):
+        while not self._over.wait(self.pause):
             connection = http.client.HTTPConnection("127.0.0.1", self.gateway_port, timeout=5)
             try:
                 connection.request("POST", "/v1/responses", body, {"content-type": "application/json"})
@@ -82,7 +83,7 @@ class Load:
                         positions = await client.publish(pending)
                         self.acknowledged.update(zip((envelope.id for envelope in pending), positions, strict=True))
                         pending = []
-                        await anyio.sleep(_PAUSE)
+                        await anyio.sleep(self.pause)
             except (BusError, ConnectionFileError, ExceptionGroup):  # the broker is being replaced: again, with the same ids
                 await anyio.sleep(_PAUSE)
 
