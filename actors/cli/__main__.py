@@ -7,6 +7,8 @@ import os
 import sys
 from typing import NoReturn
 
+from actors.cli.quick import read_run
+
 
 def main() -> NoReturn:
     """Run the command on this process's arguments and exit."""
@@ -25,13 +27,22 @@ def _run() -> int:
 
 
 def _command() -> int:
+    if (words := read_run(sys.argv[1:])) is not None:
+        from actors.cli.run import run  # noqa: PLC0415 - typer is not even imported for this one
+
+        run(words.command, provider=words.provider, model=words.model, name=words.name, require=words.require)
+    return _typed()
+
+
+def _typed() -> int:
+    """Run any command by typer."""
     import typer  # noqa: PLC0415 - a failing import is explained like any other error
 
     from actors.cli.app import app  # noqa: PLC0415
     from actors.cli.output import say  # noqa: PLC0415
 
     try:
-        result = app(standalone_mode=False)
+        result = app(prog_name="tabwire", standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -21,7 +22,7 @@ from actors.cli import bus
 from actors.cli.launch.plan import Door
 from actors.cli.launch.start import mint_token, publish_launches, record_launch
 from actors.cli.lines import event_line
-from actors.cli.output import console, say, show
+from actors.cli.output import console, line_width, say, show
 from actors.cli.system import gateway_origin
 from actors.demo.cast import AGENT, PROVIDER, Member, cast
 from actors.probe import choose_probe
@@ -102,7 +103,7 @@ async def _watch(client: Client, members: int) -> None:
         async with client.feed(None) as feed:
             async for told in feed:
                 if isinstance(told, Recorded) and not told.envelope.type.startswith("actor."):
-                    line = event_line(told, None)
+                    line = event_line(told, None, line_width())
                     recent.append(line)
                     if not live:
                         show(line)
@@ -118,13 +119,18 @@ async def _watch(client: Client, members: int) -> None:
         from actors.cli.sessions import print_table  # noqa: PLC0415
 
         show()
-        print_table(await bus.sessions(client), everything=True)
+        print_table(_living(await bus.sessions(client)), everything=True)
 
 
 def _complete(table: SessionTable, members: int) -> bool:
-    living = [row for row in table.sessions if row.activity != "gone" and row.agent in (AGENT, "other")]
-    proven = [row for row in living if row.verdict == "verified" and row.requests]
-    return len(living) >= members and len(proven) >= members - 1
+    rows = _living(table).sessions
+    proven = [row for row in rows if row.verdict == "verified" and row.requests]
+    return len(rows) >= members and len(proven) >= members - 1
+
+
+def _living(table: SessionTable) -> SessionTable:
+    """Leave out what is gone: a demo is about now."""
+    return replace(table, sessions=tuple(row for row in table.sessions if row.activity != "gone"))
 
 
 async def _wait_for(client: Client, enough: Callable[[SessionTable], bool]) -> None:
@@ -144,7 +150,7 @@ async def _draw(client: Client, recent: Sequence[str]) -> None:
     end = time.monotonic() + _TERMINAL_SECONDS
     with Live(console=console(), auto_refresh=False) as live:
         while time.monotonic() < end:
-            table = sessions_table(await bus.sessions(client), view)
-            events = Text("\n".join(line[: console().width] for line in recent), style="dim", no_wrap=True)
+            table = sessions_table(_living(await bus.sessions(client)), view)
+            events = Text("\n".join(recent), style="dim", no_wrap=True)
             live.update(Group(table, Text("events", style="bold"), events), refresh=True)
             await anyio.sleep(_FRAME)

@@ -14,33 +14,51 @@ from schemas.events import Timing, Usage
 from schemas.evidence import Evidence
 from schemas.identity import ProcessKey
 
+_SHOWN: Final = {  # of the busiest facts only what a reader looks for; `--json` has everything
+    "request.received": ("method", "path", "dialect", "peer"),
+    "request.attributed": ("agent", "thread_kind", "process", "terminal", "launch"),
+    "request.routed": ("provider", "requested_model", "sent_model", "reason"),
+    "request.first_byte": ("provider", "status", "first_byte_ms"),
+    "request.completed": ("provider", "status", "timing", "usage", "served_model"),
+    "request.failed": ("provider", "status", "phase", "code", "message", "timing"),
+    "request.cancelled": ("provider", "phase", "timing"),
+}
 _NAMED_BY_SUBJECT: Final = frozenset(("session", "request", "launch", "actor", "process"))
 _LONGEST: Final = 200
+_SUBJECT: Final = 20
 
 
-def event_line(event: Recorded, zone: tzinfo | None = UTC) -> str:
-    """Write one event; ``zone`` is the time zone of the reader (None: the local one)."""
+def event_line(event: Recorded, zone: tzinfo | None = UTC, width: int | None = None) -> str:
+    """Write one event; ``zone`` is the time zone of the reader (None: the local one), ``width`` what a line may hold."""
     envelope = event.envelope
     try:
         when = moment(envelope.time).astimezone(zone).strftime("%H:%M:%S.%f")[:-3]
     except (ValueError, OverflowError):
         when = envelope.time
-    text = f"{when} {event.position:>7}  {envelope.type:<20} {envelope.subject}  {fields(envelope.data, envelope.subject)}"
-    return printable(text.rstrip())
+    subject = envelope.subject if width is None else _shortened(envelope.subject)
+    shown = fields(envelope.type, envelope.data, envelope.subject)
+    text = printable(f"{when} {event.position:>7}  {envelope.type:<18}  {subject}  {shown}".rstrip())
+    return text if width is None or len(text) <= width else f"{text[: width - 1]}…"
 
 
-def fields(data: Any, subject: str) -> str:
+def fields(type_: str, data: Any, subject: str) -> str:
     """Write the fields that say something, ``name=value``; what the subject names already is left out."""
     root = subject.partition("/")[0]
-    shown = (_field(name, value) for name, value in _items(data) if not (name in _NAMED_BY_SUBJECT and name == root))
+    shown = (_field(name, value) for name, value in _items(type_, data) if name != root or name not in _NAMED_BY_SUBJECT)
     text = " ".join(part for part in shown if part)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _items(data: Any) -> Iterable[tuple[str, Any]]:
+def _items(type_: str, data: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(data, Mapping):
         return data.items()
-    return ((field.name, getattr(data, field.name)) for field in dataclasses.fields(data))
+    names = _SHOWN.get(type_) or [field.name for field in dataclasses.fields(data)]
+    return ((name, getattr(data, name)) for name in names)
+
+
+def _shortened(subject: str) -> str:
+    root, _, name = subject.partition("/")
+    return f"{root}/{name[:_SUBJECT]}" if len(name) > _SUBJECT else subject
 
 
 def _field(name: str, value: Any) -> str:  # noqa: PLR0911 - one return a kind of value

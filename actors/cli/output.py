@@ -5,12 +5,14 @@ Owns the consoles. Everything that people see passes through ``printable``, in h
 
 from __future__ import annotations
 
+import shutil
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from actors.cli.failures import CLOSED_PIPE, CommandFailedError
 from actors.cli.text import printable
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ def say(message: str) -> None:
 
 
 def show(line: str = "") -> None:
-    """Print a line of data."""
-    print(printable(line))
+    """Print a line of data, at once: whoever reads it through a pipe may be waiting for it."""
+    write_line(printable(line).encode(errors="backslashreplace"))
 
 
 def show_json(value: Any) -> None:
@@ -34,10 +36,23 @@ def show_json(value: Any) -> None:
 
 
 def write_line(raw: bytes) -> None:
-    """Print bytes and a newline, at once."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(raw + b"\n")
-    sys.stdout.buffer.flush()
+    """Print bytes and a newline, at once.
+
+    Raises:
+        CommandFailedError: the reader has left, which is its right: nothing is said.
+
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(raw + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise CommandFailedError("", CLOSED_PIPE) from None
+
+
+def line_width() -> int | None:
+    """Return how much a line may hold: the terminal's width, and no limit elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @cache

@@ -61,7 +61,7 @@ def footer(table: SessionTable) -> str:
     """Say what else the table holds, for the line below it."""
     parts = [f"as of position {table.as_of.position}, {table.as_of.time}"]
     if table.unattributed:
-        parts.append(f"{table.unattributed} requests of unknown senders")
+        parts.append(f"{table.unattributed} request{'s' if table.unattributed > 1 else ''} of unknown senders")
     return "; ".join(parts)
 
 

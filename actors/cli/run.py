@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from actors.cli.failures import NOT_FOUND, NOT_RUNNING, USAGE, CommandFailedError
 from actors.cli.launch.choose import INSTALL, agent_of, plan_launch
@@ -20,7 +21,7 @@ from actors.runtime.paths import Paths
 from schemas.config import Config
 
 
-def run(argv: Sequence[str], *, provider: str | None, model: str | None, name: str | None, require: bool) -> None:
+def run(argv: Sequence[str], *, provider: str | None, model: str | None, name: str | None, require: bool) -> NoReturn:
     """Start the command ``argv`` behind the gateway; does not return when it could.
 
     Raises:
@@ -102,7 +103,7 @@ def _warn_or_refuse(*, require: bool) -> None:
     say("the gateway is not running: this agent's requests will wait for it (start it with: tabwire up)")
 
 
-def _become(program: str, argv: Sequence[str], environ: dict[str, str]) -> None:
+def _become(program: str, argv: Sequence[str], environ: dict[str, str]) -> NoReturn:
     try:
         replace_process(argv, environ, program)
     except PermissionError as error:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 START_DEADLINE: Final = 40.0
 STOP_DEADLINE: Final = 20.0
-SETTLED: Final = ("ready", "degraded", "failed")
+SETTLED: Final = ("ready", "failed")
+_GRACE: Final = 1.5
 _MODULE: Final = "actors.supervisor"
 _POLL: Final = 0.02
 _CLOCK_SLACK: Final = 5.0
@@ -92,26 +93,31 @@ class Starting:
         self.process.stdin.write(orjson.dumps(orders) + b"\n")
         self.process.stdin.close()
 
-    def wait(self, changed: Callable[[SystemStatus], None] = lambda _: None) -> SystemStatus:
-        """Wait until every actor is ready or has failed; ``changed`` is told of every new account.
+    def wait(self) -> SystemStatus:
+        """Wait until every actor is ready, or has failed, or has been degraded for a while; return that account.
 
         Raises:
             CommandFailedError: the supervisor ended, or it took too long.
 
         """
         end = time.monotonic() + START_DEADLINE
-        seen: SystemStatus | None = None
+        enough: float | None = None
+        rows: tuple[ActorRow, ...] = ()
         while time.monotonic() < end:
             if (code := self.process.poll()) is not None:
                 raise self._ended(code)
             status = read_status(self._paths)
-            if status is not None and status.pid == self.process.pid and status != seen:
-                seen = status
-                changed(status)
-                if status.actors and all(row.state in SETTLED for row in status.actors):
+            if status is not None and status.pid == self.process.pid:
+                rows = status.actors
+                states = {row.state for row in rows}
+                if not states <= {*SETTLED, "degraded"}:
+                    enough = None
+                elif enough is None:
+                    enough = time.monotonic() + _GRACE
+                if enough is not None and (states <= set(SETTLED) or time.monotonic() >= enough):
                     return status
             time.sleep(_POLL)
-        late = ", ".join(f"{row.actor} {row.state}" for row in seen.actors if row.state not in SETTLED) if seen else "no actor"
+        late = ", ".join(f"{row.actor} {row.state}" for row in rows if row.state not in SETTLED) or "no actor"
         raise CommandFailedError(
             f"not ready after {START_DEADLINE:.0f} s: {late}; it goes on trying (tabwire status; logs: {self._paths.logs})"
         )

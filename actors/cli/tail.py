@@ -12,7 +12,7 @@ import orjson
 from actors.cli import bus
 from actors.cli.failures import USAGE, CommandFailedError
 from actors.cli.lines import event_line
-from actors.cli.output import say, show, write_line
+from actors.cli.output import line_width, say, show, write_line
 from actors.cli.points import Point, find_time, read_point
 from bus.client import Gap
 from bus.errors import BusError
@@ -127,4 +127,4 @@ def _print(event: Recorded, *, json: bool) -> None:
     if json:
         write_line(document(event))
     else:
-        show(event_line(event, None))
+        show(event_line(event, None, line_width()))

@@ -54,6 +54,8 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
         neighbours = ordered[max(0, place - 1) : place] + ordered[place + 1 : place + 2]
         shared = max((_common(name, other) for other in neighbours), default=0)
         length = max(shared + 1, _SHORTEST)
+        if name[length - 1 : length] == "-":
+            length += 1 if length == shared + 1 else -1
         short[name] = name if length >= len(name) - 2 else name[:length]
     return short
 

@@ -76,7 +76,8 @@ def show_status(*, json: bool) -> None:
     if status is None:
         raise not_running()
     if find_supervisor(status) is None:
-        raise not_running(f"its supervisor, pid {status.pid}, is gone")
+        in_order = all(row.state == "stopped" for row in status.actors)
+        raise not_running("" if in_order else f"its supervisor, pid {status.pid}, has died")
     if json:
         show_json(status)
         return
@@ -114,17 +115,14 @@ def own_version() -> str:
 def _stay(starting: Starting) -> None:
     """Be the supervisor's parent in the foreground until it ends, and end as it did."""
 
-    def ready(status: SystemStatus) -> None:
-        if all(row.state == "ready" for row in status.actors):
-            say("up; Ctrl-C or SIGTERM stops it")
-
     def pass_on(number: int, _frame: object) -> None:
         starting.process.send_signal(signal.SIGTERM if number == signal.SIGTERM else signal.SIGINT)
 
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, pass_on)
     try:
-        ready(starting.wait())
+        starting.wait()
+        say("up; Ctrl-C or SIGTERM stops it")
     except CommandFailedError as error:
         if starting.process.poll() is None:
             say(str(error))

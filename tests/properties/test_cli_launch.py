@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.cli.app import app
 from actors.cli.launch.choose import plan_launch
 from actors.cli.launch.codex import CodexHome, plan_codex
 from actors.cli.launch.environment import without_proxy
 from actors.cli.launch.plan import Door, LaunchRefusedError
+from actors.cli.quick import read_run
 
 DOOR = Door("http://127.0.0.1:8129", "a-token-of-its-own")
 CONFIG = '[model_providers.stub]\nname = "s"\n[model_providers."a.b"]\nname = "s"\n'
@@ -80,3 +83,23 @@ def test_loopback_is_never_proxied_and_no_exception_is_lost(environ: dict[str, s
         old = {part.strip() for part in environ.get(name, "").split(",")} - {""}
         assert old <= {part.strip() for part in after.get(name, "").split(",")}
     assert without_proxy(after) == ({}, "")
+
+
+RUN = st.lists(
+    st.sampled_from(
+        ["--provider", "--model=m", "--name", "--require", "--", "-", "-h", "codex", "x", "--frob", "--provider=", "run"]
+    ),
+    max_size=7,
+)
+
+
+@given(RUN)
+def test_run_is_read_the_same_with_and_without_typer(arguments: list[str]) -> None:
+    quick = read_run(["run", *arguments])
+    if quick is None:
+        return
+    context = typer.main.get_command(app).commands["run"].make_context("run", list(arguments))
+    slow = context.params
+    assert tuple(slow["command"]) == quick.command
+    assert (slow["provider"], slow["model"], slow["name"]) == (quick.provider, quick.model, quick.name)
+    assert slow["require"] == quick.require
