@@ -14,13 +14,30 @@ import orjson
 
 from schemas.envelope import SPECVERSION, Envelope, Head, Recorded, Stamp
 from schemas.events import EVENTS
-from schemas.upcast import upcast
+from schemas.upcast import UPCASTERS, upcast
 
 _T = TypeVar("_T")
 _HEAD = msgspec.json.Decoder(Head)
 _STAMP = msgspec.json.Decoder(Stamp)
+_DATA = {type_: msgspec.json.Decoder(cls) for type_, cls in EVENTS.items() if type_ not in UPCASTERS}
 _WHERE = re.compile(r" - at `\$\.?(.*)`$")
 _MISSING = re.compile(r"missing required field `(\w+)`")
+
+
+class _Sealed(msgspec.Struct):
+    """An envelope whose data is not looked into yet."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    data: msgspec.Raw
+    correlationid: str | None = None
+    causationid: str | None = None
+
+
+_SEALED = msgspec.json.Decoder(_Sealed)
 
 
 class InvalidMessageError(ValueError):
@@ -136,6 +153,25 @@ def decode_envelope(raw: bytes) -> Envelope:
         InvalidMessageError: not an envelope, or its data breaks its type; the error names the field.
 
     """
+    try:
+        sealed = _SEALED.decode(raw)
+        known = _DATA[sealed.type].decode(sealed.data)
+    except (KeyError, msgspec.MsgspecError, RecursionError):
+        return _decode_envelope_slowly(raw)
+    return Envelope(
+        id=sealed.id,
+        source=sealed.source,
+        type=sealed.type,
+        subject=sealed.subject,
+        time=sealed.time,
+        correlationid=sealed.correlationid,
+        causationid=sealed.causationid,
+        data=known,
+    )
+
+
+def _decode_envelope_slowly(raw: bytes) -> Envelope:
+    """Read an envelope of an older or unknown type, or one that is wrong, and then say where."""
     document = parse(raw)
     try:
         type_, data = upcast(document["type"], document["data"])
