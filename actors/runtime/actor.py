@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
     from bus.connection import Connection
 
-BOOTSTRAP_DEADLINE = 10.0
+BOOTSTRAP_DEADLINE = 60.0  # a supervisor starts an actor before its turn, so that its code is loaded by then
 STOP_DEADLINE = 5.0
 _LAST_WORDS = 1.0
 

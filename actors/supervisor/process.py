@@ -34,21 +34,26 @@ Tell = Callable[["Process", "Line | int"], None]
 
 
 class Process:
-    """A running child. ``tell`` is called in other threads, with each line it says and at last with its exit code."""
+    """A child: started when this is made, and told who it is by ``begin``.
+
+    In between it loads its code, so that a child which has to wait for another one is ready the sooner. ``tell`` is called
+    in other threads, with each line it says and at last with its exit code.
+    """
 
     def __init__(
         self,
         command: Sequence[str],
-        bootstrap: Bootstrap,
         *,
-        incarnation: int,
+        actor: str,
+        name: str,
+        folder: str,
         environ: Mapping[str, str],
         log: LogFile,
         tell: Tell,
     ) -> None:
-        self.actor = bootstrap.actor
-        self.incarnation = incarnation
-        self.name = bootstrap.incarnation
+        self.actor = actor
+        self.name = name
+        self.incarnation = 0
         self._log = log
         self._tell = tell
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
@@ -57,21 +62,33 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(environ),
-            cwd=bootstrap.state,
+            cwd=folder,
             bufsize=0,
             start_new_session=True,  # a Ctrl-C in our terminal is for us alone: children stop in their order
         )
         self.pid = self._process.pid
         self._handle = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
-        self._send(encode_bootstrap(bootstrap))
 
-    def watch(self) -> None:
-        """Begin to listen."""
+    def begin(self, bootstrap: Bootstrap, incarnation: int) -> None:
+        """Tell it who it is, and begin to listen; a child that died before is told of by its exit."""
+        self.incarnation = incarnation
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(encode_bootstrap(bootstrap))
         output = threading.Thread(target=self._read_output, name=f"{self.actor} stdout", daemon=True)
         errors = threading.Thread(target=self._read_errors, name=f"{self.actor} stderr", daemon=True)
         output.start()
         errors.start()
         threading.Thread(target=self._wait, args=(output, errors), name=f"{self.actor} exit", daemon=True).start()
+
+    def discard(self) -> None:
+        """End a child that was never told who it is."""
+        self.kill()
+        self._process.wait()
+        self.close()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def terminate(self) -> None:
         """End its stdin and ask it to end; a process that was stopped is continued so that it can."""
@@ -94,12 +111,6 @@ class Process:
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
-
-    def _send(self, line: bytes) -> None:
-        """Write the bootstrap; a child that died before reading it is told of by its exit."""
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.write(line)
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

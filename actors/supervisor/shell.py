@@ -12,6 +12,7 @@ Must not know when anything should be started or ended (``actors.supervisor.supe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
@@ -109,6 +110,7 @@ class Supervisor:
         self._logs = {spec.actor: LogFile(log_path(paths.logs, spec.actor)) for spec in specs}
         self._probe = choose_probe()
         self._processes: dict[str, Process] = {}
+        self._prepared: dict[str, Process] = {}
         self._recorded: dict[str, ProcessKey] = {}
         self._state = begin(specs, time.monotonic())
         self._started = rfc3339(time.time_ns())
@@ -122,8 +124,11 @@ class Supervisor:
         async with anyio.create_task_group() as tasks, self._queue, self._to_queue:
             self._sweeps = tasks
             tasks.start_soon(self._listen_to_signals)
+            self._prepare_all()
             await self._work()
             tasks.cancel_scope.cancel()
+        for process in self._prepared.values():
+            process.discard()
         for log in self._logs.values():
             log.close()
 
@@ -142,7 +147,7 @@ class Supervisor:
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + TICK
-                leftovers.reap({process.pid for process in self._processes.values()})
+                leftovers.reap({process.pid for process in (*self._processes.values(), *self._prepared.values())})
                 await self._take_retries()
                 self._take(Tick())
                 continue
@@ -180,44 +185,50 @@ class Supervisor:
 
     # ------------------------------------------------------------------------------------------------ processes
 
-    def _spawn(self, actor: str, incarnation: int) -> None:
+    def _prepare_all(self) -> None:
+        """Let every child load its code while it waits for its turn."""
+        for child in self._state.children:
+            with contextlib.suppress(OSError):  # the same error comes at its turn, and is told then
+                self._prepared[child.spec.actor] = self._prepare(child.spec.actor)
+
+    def _prepare(self, actor: str) -> Process:
+        """Start a process that will be told later who it is."""
         name = secrets.token_hex(6)
+        process = Process(
+            self._command(actor),
+            actor=actor,
+            name=name,
+            folder=str(self._paths.state),
+            environ=table.environment(actor, self._config, os.environ, table.owner_mark(self._run, actor, name)),
+            log=self._logs[actor],
+            tell=self._hear,
+        )
+        try:
+            self._recorded[actor] = self._probe.process(process.pid).key
+        except ProbeError as error:  # it died at once, or hides itself: its mark and its pipes remain
+            self._log.info("a child's key could not be read", child=actor, reason=str(error))
+        self._write_record()
+        return process
+
+    def _spawn(self, actor: str, incarnation: int) -> None:
+        try:
+            process = self._prepared.pop(actor, None) or self._prepare(actor)
+        except OSError as error:
+            self._take(SpawnFailed(actor, incarnation, error.strerror or str(error)))
+            return
+        self._processes[actor] = process
+        self._take(Spawned(actor, incarnation, process.pid, process.name))
         pair = self._keys[actor]
         bootstrap = Bootstrap(
             actor=actor,
-            incarnation=name,
+            incarnation=process.name,
             config_file=str(self._paths.config_file),
             state=str(self._paths.state),
             public_key=pair.public,
             secret_key=pair.secret,
             settings={"allow": self._allowed} if actor == table.BROKER else {},
         )
-        mark = table.owner_mark(self._run, actor, name)
-        environ = table.environment(actor, self._config, os.environ, mark)
-        try:
-            process = Process(
-                self._command(actor),
-                bootstrap,
-                incarnation=incarnation,
-                environ=environ,
-                log=self._logs[actor],
-                tell=self._hear,
-            )
-        except OSError as error:
-            self._take(SpawnFailed(actor, incarnation, error.strerror or str(error)))
-            return
-        self._processes[actor] = process
-        self._record(actor, process.pid)
-        self._take(Spawned(actor, incarnation, process.pid, name))
-        process.watch()
-
-    def _record(self, actor: str, pid: int) -> None:
-        """Write a child's key down for the next supervisor's sweep."""
-        try:
-            self._recorded[actor] = self._probe.process(pid).key
-        except ProbeError as error:  # it died at once, or hides itself: its mark and its pipes remain
-            self._log.info("a child's key could not be read", child=actor, reason=str(error))
-        self._write_record()
+        process.begin(bootstrap, incarnation)
 
     def _write_record(self) -> None:
         try:
