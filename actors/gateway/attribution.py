@@ -26,6 +26,7 @@ from schemas.events import ProcessKind, ThreadKind
 from schemas.evidence import Evidence, Rank, Subject
 from schemas.identity import (
     ConversationKey,
+    IdentityError,
     LaunchId,
     ProcessKey,
     SessionId,
@@ -178,7 +179,11 @@ def _named_by_launch(caller: Caller, standing: Standing, launch: LaunchRecord | 
     if launch.agent in (claims.agent, OTHER):
         return claims
     own = claims.conversation.partition(":")[2]
-    return structs.replace(claims, agent=launch.agent, conversation=conversation_key(launch.agent, own))
+    try:
+        named = conversation_key(launch.agent, own)
+    except IdentityError:
+        return claims  # a launch record with an agent's name that no conversation can have
+    return structs.replace(claims, agent=launch.agent, conversation=named)
 
 
 def _speaks(caller: Caller, launch: LaunchRecord | None, claims: Claims) -> bool:

@@ -78,6 +78,11 @@ class CallerConnection(RequestHandler):
         elif self.head_since is None and self._current_request is None and not self._messages:
             self.head_since = self._loop.time()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """Resume only what was paused: aiohttp parses nothing again after each chunk of a body that is read."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def eof_received(self) -> None:
         """Take a half-closed connection for a caller who has left: what is not written yet is for nobody."""
         if self._request_in_progress and self.transport is not None:

@@ -12,6 +12,7 @@ A shell: sends what it is given to the address it is given. Must not know why a 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -98,6 +99,15 @@ class _Place:
         self.timeout = ClientTimeout(total=None, connect=None, sock_connect=upstream.connect_timeout)
 
 
+class _Protocol(ResponseHandler):
+    """aiohttp's protocol, without parsing nothing again after each chunk that is read of a stream that was never paused."""
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """Resume only what was paused."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+
 class UpstreamPool:
     """Connections to providers, kept between requests."""
 
@@ -107,6 +117,7 @@ class UpstreamPool:
 
     async def __aenter__(self) -> Self:
         self._connector = TCPConnector(limit=0, ttl_dns_cache=_DNS_KEPT, keepalive_timeout=_IDLE_CONNECTION)
+        self._connector._factory = partial(_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001 - no public way
         return self
 
     async def __aexit__(
