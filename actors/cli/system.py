@@ -6,6 +6,7 @@ where there are such, so that never another process gets the signal.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,10 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import filelock
 import orjson
 import psutil  # type: ignore[import-untyped]
 
 from actors.cli.failures import CommandFailedError
+from actors.cli.output import say
 from actors.cli.text import moment
 from actors.runtime import exits
 from actors.runtime.paths import Paths
@@ -38,15 +41,14 @@ _CLOCK_SLACK: Final = 5.0
 
 
 def read_status(paths: Paths) -> SystemStatus | None:
-    """Read the supervisor's own account, whether or not that supervisor still lives; None when there is none."""
+    """Read the supervisor's own account, whether or not that supervisor still lives; None when there is none to be read."""
     try:
         return decode(paths.status_file.read_bytes(), SystemStatus)
     except FileNotFoundError:
         return None
     except InvalidMessageError as error:
-        raise CommandFailedError(
-            f"{paths.status_file} is not understood: {error}; was it written by another version? (tabwire down; tabwire up)"
-        ) from error
+        say(f"{paths.status_file} is not understood: {error} (tabwire down; tabwire up)")
+        return None
 
 
 def running_status(paths: Paths) -> SystemStatus | None:
@@ -55,15 +57,30 @@ def running_status(paths: Paths) -> SystemStatus | None:
     return status if status is not None and find_supervisor(status) is not None else None
 
 
+def lock_holder(paths: Paths) -> psutil.Process | None:
+    """Find the process that holds the supervisor's lock: for when there is no status to go by."""
+    lock = filelock.FileLock(paths.lock_file, blocking=False)
+    try:
+        if not paths.lock_file.exists():
+            return None
+        lock.acquire()
+    except filelock.Timeout:  # held, so the pid in it is its holder's
+        with contextlib.suppress(ValueError, psutil.NoSuchProcess):
+            return psutil.Process(int(paths.lock_file.read_text()))
+    else:
+        lock.release()
+    return None
+
+
 def find_supervisor(status: SystemStatus) -> psutil.Process | None:
     """Find the very process that wrote a status; None when it is gone, whoever has its pid now."""
     try:
         process = psutil.Process(status.pid)
         created = process.create_time()
         argv = process.cmdline()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        said = moment(status.started).timestamp()
+    except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError):
         return None
-    said = moment(status.started).timestamp()
     if created - said > _CLOCK_SLACK or _MODULE not in argv:  # a pid that was given again was given later
         return None
     return None if process.status() == psutil.STATUS_ZOMBIE else process
@@ -104,10 +121,10 @@ class Starting:
         enough: float | None = None
         rows: tuple[ActorRow, ...] = ()
         while time.monotonic() < end:
-            if (code := self.process.poll()) is not None:
+            if (code := self.process.poll()) not in (None, exits.ALREADY_RUNNING):
                 raise self._ended(code)
-            status = read_status(self._paths)
-            if status is not None and status.pid == self.process.pid:
+            status = read_status(self._paths) if code is None else running_status(self._paths)
+            if status is not None and (code is not None or status.pid == self.process.pid):
                 rows = status.actors
                 states = {row.state for row in rows}
                 if not states <= {*SETTLED, "degraded"}:
@@ -143,26 +160,23 @@ def last_reason(log: Path) -> str:
     return ""
 
 
-def stop(paths: Paths, status: SystemStatus) -> list[ActorRow]:
+def stop(paths: Paths, process: psutil.Process) -> list[ActorRow]:
     """Ask the supervisor to stop and wait until it is gone; return its last account of its actors.
 
     Raises:
         CommandFailedError: it is not gone in time.
 
     """
-    process = find_supervisor(status)
-    if process is None:
-        return []
     gone = _terminate(process)
     end = time.monotonic() + STOP_DEADLINE
     while not gone():
         if time.monotonic() >= end:
             raise CommandFailedError(
-                f"the supervisor (pid {status.pid}) did not stop within {STOP_DEADLINE:.0f} s; see {paths.logs}/supervisor.log"
+                f"the supervisor (pid {process.pid}) did not stop within {STOP_DEADLINE:.0f} s; see {paths.logs}/supervisor.log"
             )
         time.sleep(_POLL)
     last = read_status(paths)
-    return list(last.actors) if last is not None and last.pid == status.pid else []
+    return list(last.actors) if last is not None and last.pid == process.pid else []
 
 
 def _terminate(process: psutil.Process) -> Callable[[], bool]:

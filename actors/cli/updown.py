@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from actors.cli.failures import BAD_CONFIG, FAILURE, CommandFailedError, not_running
 from actors.cli.output import console, say, show, show_json
-from actors.cli.system import Starting, find_supervisor, read_status, running_status, stop
+from actors.cli.system import Starting, find_supervisor, lock_holder, read_status, running_status, stop
 from actors.runtime import exits
 from actors.runtime.config_file import load_config
 from actors.runtime.paths import Paths
@@ -55,13 +55,14 @@ def up(*, demo: bool, foreground: bool) -> None:
 def down() -> None:
     """Stop everything and say what ended."""
     paths = Paths.default(os.environ)
-    status = running_status(paths)
-    if status is None:
+    status = read_status(paths)
+    process = (find_supervisor(status) if status is not None else None) or lock_holder(paths)
+    if process is None:
         say("Tabwire is not running")
         return
-    ended = stop(paths, status)
+    ended = stop(paths, process)
     names = ", ".join(f"{row.actor}{f' ({row.last_exit})' if row.last_exit else ''}" for row in reversed(ended))
-    show(f"stopped: {names or 'everything'}; supervisor (pid {status.pid})")
+    show(f"stopped: {names or 'everything'}; supervisor (pid {process.pid})")
 
 
 def show_status(*, json: bool) -> None:

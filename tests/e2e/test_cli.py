@@ -247,6 +247,23 @@ def test_in_the_foreground_it_stays_until_it_is_told(tmp_path: Path) -> None:
     system.tabwire("status", code=3)
 
 
+def test_a_damaged_status_file_stops_nobody_from_stopping(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as system:
+        (system.home / "state/run/status.json").write_text("{")
+        assert "not understood" in system.tabwire("status", code=3).stderr
+        assert "supervisor" in system.tabwire("down").stdout
+        system.tabwire("up")
+
+
+def test_started_twice_at_once_there_is_one(tmp_path: Path) -> None:
+    system = System(tmp_path / "home")
+    both = [start(system, "up") for _ in range(2)]
+    told = [process.communicate(timeout=DEADLINE * 2) for process in both]
+    system.tabwire("down")
+    assert [process.returncode for process in both] == [0, 0], told
+    assert told[0][0].splitlines()[0] == told[1][0].splitlines()[0]
+
+
 def test_a_provider_without_its_key_is_named_by_up(tmp_path: Path) -> None:
     provider = '[providers.mine]\nbase_url = "https://example.invalid/v1"\nkey = "env:NO_SUCH_VARIABLE_HERE"'
     system = System(tmp_path / "home", provider)
