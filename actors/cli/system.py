@@ -40,20 +40,21 @@ _POLL: Final = 0.02
 _CLOCK_SLACK: Final = 5.0
 
 
-def read_status(paths: Paths) -> SystemStatus | None:
+def read_status(paths: Paths, *, complain: bool = True) -> SystemStatus | None:
     """Read the supervisor's own account, whether or not that supervisor still lives; None when there is none to be read."""
     try:
         return decode(paths.status_file.read_bytes(), SystemStatus)
     except FileNotFoundError:
         return None
     except InvalidMessageError as error:
-        say(f"{paths.status_file} is not understood: {error} (tabwire down; tabwire up)")
+        if complain:
+            say(f"{paths.status_file} is not understood: {error} (tabwire down; tabwire up)")
         return None
 
 
-def running_status(paths: Paths) -> SystemStatus | None:
+def running_status(paths: Paths, *, complain: bool = True) -> SystemStatus | None:
     """Return the account of the supervisor that is running now, or None."""
-    status = read_status(paths)
+    status = read_status(paths, complain=complain)
     return status if status is not None and find_supervisor(status) is not None else None
 
 
@@ -123,7 +124,7 @@ class Starting:
         while time.monotonic() < end:
             if (code := self.process.poll()) not in (None, exits.ALREADY_RUNNING):
                 raise self._ended(code)
-            status = read_status(self._paths) if code is None else running_status(self._paths)
+            status = read_status(self._paths, complain=False) if code is None else running_status(self._paths, complain=False)
             if status is not None and (code is not None or status.pid == self.process.pid):
                 rows = status.actors
                 states = {row.state for row in rows}

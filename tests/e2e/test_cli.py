@@ -252,7 +252,8 @@ def test_a_damaged_status_file_stops_nobody_from_stopping(tmp_path: Path) -> Non
         (system.home / "state/run/status.json").write_text("{")
         assert "not understood" in system.tabwire("status", code=3).stderr
         assert "supervisor" in system.tabwire("down").stdout
-        system.tabwire("up")
+        (system.home / "state/run/status.json").write_text("{")
+        assert len(system.tabwire("up").stderr.splitlines()) == 1
 
 
 def test_started_twice_at_once_there_is_one(tmp_path: Path) -> None:
