@@ -214,6 +214,9 @@ class Broker:
 
     def _take(self, frames: list[bytes], name: str) -> None:
         connection, *message = frames
+        if not name:
+            self.counts["turned away, chose its routing id"] += 1
+            return
         try:
             request_id, asked = decode_asked(message)
         except InvalidMessageError as error:
@@ -288,14 +291,14 @@ class Broker:
         self._recorder.start()
 
     def _recorded(self, batch: Batch[_Asker | None], numbered: Numbered) -> None:
+        self._feed.send_all([(row.topic, row.stamp, row.envelope) for row in numbered.rows])
+        self._published = numbered.head
         for (asker, submission), positions in zip(batch.entries, numbered.positions, strict=True):
             if asker is not None:
                 refused = tuple([entry for entry in submission.entries if isinstance(entry, Refusal)])
                 self.counts["refused events"] += len(refused)
                 receipt = Receipt(epoch=self._journal.epoch, positions=positions, refused=refused)
                 self._answer(asker.connection, asker.request_id, receipt)
-        self._feed.send_all([(row.topic, row.stamp, row.envelope) for row in numbered.rows])
-        self._published = numbered.head
         self._room.set()
         if self._degraded and numbered.rows:
             self._degraded = False

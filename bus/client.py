@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 
 from bus.connection import Connection
-from bus.cursor import CaughtUp, Cursor, Gap
+from bus.cursor import CaughtUp, Cursor, Gap, step
 from bus.errors import BusError, BusUnavailableError, Refusal, RefusedError
 from bus.feed import Feed, Told
 from bus.link import Link
@@ -27,6 +27,7 @@ from bus.protocol import (
     MAX_PUBLISH_BYTES,
     MAX_PUBLISH_EVENTS,
     PROTOCOL,
+    Beat,
     Forwarded,
     Hello,
     Page,
@@ -176,13 +177,14 @@ class Client:
     ) -> AsyncIterator[AsyncIterator[Told]]:
         filtered = b"" not in prefixes
         cursor = Cursor(epoch or self.epoch, self.head if after is None else after, filtered=filtered)
+        cursor, told = step(cursor, Beat(self.epoch, 0))  # which says so at once when ``after`` is of another epoch
         topics = (*prefixes, BEAT_TOPIC) if filtered else EVERYTHING
 
         async def read(place: int) -> Page:
             return await self.read(place, prefixes=prefixes)
 
         with self._sockets.subscriber(self._connection, topics) as socket:
-            yield Feed(socket, cursor, read, until=until, heard=self._heard)
+            yield Feed(socket, cursor, read, told=told, until=until, heard=self._heard)
 
     async def read(
         self, after: int, *, limit: int = MAX_PAGE_EVENTS, prefixes: Sequence[bytes] = EVERYTHING, deadline: float = 5.0

@@ -8,9 +8,9 @@ Must not know what events mean.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
-from bus.cursor import CaughtUp, Cursor, Gap, Live, step
+from bus.cursor import CaughtUp, Cursor, Gap, Live, Output, step
 from bus.errors import BusError, BusUnavailableError
 from bus.protocol import LOST_SECONDS, Beat, Page, Row, decode_feed
 from bus.sockets import Socket
@@ -30,6 +30,7 @@ class Feed(AsyncIterator[Told]):
         cursor: Cursor,
         read: Callable[[int], Awaitable[Page]],
         *,
+        told: Iterable[Output] = (),
         until: int | None = None,
         heard: Callable[[str, int], None],
     ) -> None:
@@ -38,7 +39,7 @@ class Feed(AsyncIterator[Told]):
         self._read = read
         self._until = until
         self._heard = heard
-        self._ready: deque[Row | Gap | CaughtUp] = deque()
+        self._ready: deque[Output] = deque(told)
         self._joined = False
         self.holes = 0
 

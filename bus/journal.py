@@ -7,9 +7,9 @@ lock is given up once, not once a row. The id's unique index decides what is a r
 ``KnownIdsError`` and nothing is written. A row's checksum covers everything in it; a row that fails it is never handed out.
 
 What is damaged is set aside, never silently dropped: a row with a wrong checksum goes to a file in ``quarantine/`` and its
-position into the table ``damage``; a broken file structure is left to ``bus.salvage``, at the next start. Checking a million
-rows takes seconds, so a start checks the newest rows only, readers check what they read, and ``check`` goes through the
-rest in pieces while the broker already works.
+position into the table ``damage``; a broken file structure (SQLite says so, or positions are missing) is marked and left to
+``bus.salvage``, at the next start. Checking a million rows takes seconds, so a start checks the newest rows only, readers
+check what they read, and ``check`` goes through the rest in pieces while the broker already works.
 
 Single-threaded: whoever opens a journal uses it from one thread at a time. Must not know sockets or publishers.
 """
@@ -18,80 +18,53 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
-from zlib import crc32
 
+from bus.journal_file import (
+    COLUMNS,
+    FILE,
+    MARKER,
+    QUARANTINE,
+    VERSION,
+    AheadError,
+    Damage,
+    JournalDamagedError,
+    JournalError,
+    JournalFullError,
+    KnownIdsError,
+    Trimmed,
+    checksum,
+    connect,
+    create,
+    explained,
+    insert_statement,
+    intact,
+    keep,
+    mark,
+    matching,
+    powers,
+    private_folder,
+)
 from bus.protocol import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Page, Row, encode_stamp_fast
 
-FILE = "journal.sqlite3"
-QUARANTINE = "quarantine"
-MARKER = "damaged"
+__all__ = [
+    "AheadError",
+    "Damage",
+    "Journal",
+    "JournalDamagedError",
+    "JournalError",
+    "JournalFullError",
+    "KnownIdsError",
+    "Trimmed",
+]
+
 NEWEST_CHECKED = 1000
 MAX_LOOKED_AT = 20_000
-_LARGEST_INSERT = 1024
 _LOOKUP = 500
-_BUSY_SECONDS = 5.0
-_PAGE_BYTES = 8192
 _CHECKPOINT_PAGES = 2000
 _KEPT_WAL_BYTES = 64 * 1024 * 1024
-_APPLICATION = 0x54425752  # "TBWR"
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE damage (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, reason TEXT NOT NULL, kept_at TEXT NOT NULL);
-CREATE TABLE events (
-  position INTEGER PRIMARY KEY, crc INTEGER NOT NULL, recorded TEXT NOT NULL, id TEXT NOT NULL UNIQUE,
-  topic BLOB NOT NULL, envelope BLOB NOT NULL
-);
-"""
-_COLUMNS = "position, crc, recorded, id, topic, envelope"
-
-
-class JournalError(Exception):
-    """The journal could not do what was asked; the message says which file, and what to do."""
-
-
-class JournalFullError(JournalError):
-    """No room on the disk; nothing was written, and it may be tried again."""
-
-
-class JournalDamagedError(JournalError):
-    """The file's structure is broken. It was marked, and the next start salvages what can be read."""
-
-
-class AheadError(JournalError):
-    """A page after a position that does not exist yet."""
-
-
-class KnownIdsError(Exception):
-    """Nothing was written, because some of the ids are in the journal: ``positions`` tells where."""
-
-    def __init__(self, positions: dict[str, int]) -> None:
-        super().__init__(f"{len(positions)} of the ids are recorded already")
-        self.positions = positions
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Positions that cannot be read, why, and where their bytes were kept."""
-
-    first: int
-    last: int
-    reason: str
-    kept_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trimmed:
-    """Events below ``first`` were removed."""
-
-    first: int
-    removed: int
-    reason: str
 
 
 class Journal:
@@ -100,16 +73,27 @@ class Journal:
     def __init__(self, database: sqlite3.Connection, folder: Path) -> None:
         self._database = database
         self._folder = folder
-        with _explained(folder):
+        with explained(folder):
             meta = dict(database.execute("SELECT name, value FROM meta"))
             (head,) = database.execute("SELECT max(position) FROM events").fetchone()
-            self._damage = [
-                Damage(*row) for row in database.execute("SELECT first, last, reason, kept_at FROM damage ORDER BY 1")
-            ]
-        self.found_at_start: list[Damage] = []
-        self.epoch: str = meta["epoch"]
-        self.first: int = meta["first"]
+            self._damage = self._read_damage()
+        if meta.get("version", VERSION) != VERSION:
+            raise JournalError(
+                f"{folder / FILE}: version {meta.get('version')!r} is not known here (this is {VERSION}); use the newer one"
+            )
+        match meta:
+            case {"epoch": str(epoch), "first": int(first)}:
+                self.epoch = epoch
+                self.first = first
+            case _:
+                raise mark(folder, "the journal's name is unreadable")
         self.head: int = max(head or 0, self.first - 1, *(damage.last for damage in self._damage), 0)
+        self.found_at_start: list[Damage] = []
+
+    def _read_damage(self) -> list[Damage]:
+        return [
+            Damage(*row) for row in self._database.execute("SELECT first, last, reason, kept_at FROM damage ORDER BY first")
+        ]
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], epoch: str) -> Self:
@@ -121,21 +105,24 @@ class Journal:
 
         """
         folder = Path(folder)
-        _private_folder(folder)
+        private_folder(folder)
         file = folder / FILE
         if (folder / MARKER).exists():
             raise JournalDamagedError(f"{file} was found damaged and must be salvaged")
-        new = not file.exists()
-        if new:
+        if not file.exists():
             os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with _explained(folder):
-            database = _connect(file, "rwc")
-            if database.execute("PRAGMA page_count").fetchone() == (0,):
-                _create(database, epoch)
-            database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            database.execute(f"PRAGMA journal_size_limit = {_KEPT_WAL_BYTES}")
-        journal = cls(database, folder)
-        journal._verify_newest()
+        with explained(folder):
+            database = connect(file, "rw")
+            try:
+                if database.execute("PRAGMA page_count").fetchone() == (0,):
+                    create(database, epoch)
+                database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+                database.execute(f"PRAGMA journal_size_limit = {_KEPT_WAL_BYTES}")
+                journal = cls(database, folder)
+                journal._verify_newest()
+            except BaseException:
+                database.close()
+                raise
         return journal
 
     @classmethod
@@ -150,8 +137,13 @@ class Journal:
         file = folder / FILE
         if not file.exists():
             raise JournalError(f"{file}: no such file; nothing was recorded here yet")
-        with _explained(folder):
-            return cls(_connect(file, "ro"), folder)
+        with explained(folder):
+            database = connect(file, "ro")
+            try:
+                return cls(database, folder)
+            except BaseException:
+                database.close()
+                raise
 
     def close(self) -> None:
         """Close; the last one to close folds the write-ahead log into the file."""
@@ -174,7 +166,7 @@ class Journal:
         values = [
             (
                 row.position,
-                _checksum(row.position, recordedtime, id_, row.topic, row.envelope),
+                checksum(row.position, recordedtime, id_, row.topic, row.envelope),
                 recordedtime,
                 id_,
                 row.topic,
@@ -183,7 +175,7 @@ class Journal:
             for row, id_ in zip(rows, ids, strict=True)
         ]
         try:
-            with _explained(self._folder):
+            with explained(self._folder):
                 self._insert(values)
         except sqlite3.IntegrityError as error:
             known = self.positions_of(ids)
@@ -195,13 +187,13 @@ class Journal:
     def _insert(self, values: Sequence[tuple[Any, ...]]) -> None:
         """Insert in as few statements as there are powers of two in the number of rows; each is prepared once."""
         execute = self._database.execute
-        chunks = list(_powers(len(values)))
+        chunks = list(powers(len(values)))
         try:
             if len(chunks) > 1:
                 execute("BEGIN IMMEDIATE")
             at = 0
             for size in chunks:
-                execute(_insert_statement(size), [value for row in values[at : at + size] for value in row])
+                execute(insert_statement(size), [value for row in values[at : at + size] for value in row])
                 at += size
             if len(chunks) > 1:
                 execute("COMMIT")
@@ -213,7 +205,7 @@ class Journal:
     def positions_of(self, ids: Sequence[str]) -> dict[str, int]:
         """Tell which ids are recorded, and where."""
         found: dict[str, int] = {}
-        with _explained(self._folder):
+        with explained(self._folder):
             for at in range(0, len(ids), _LOOKUP):
                 some = ids[at : at + _LOOKUP]
                 marks = ",".join("?" * len(some))
@@ -230,17 +222,19 @@ class Journal:
             JournalDamagedError: the file's structure is broken.
 
         """
-        with _explained(self._folder):
+        with explained(self._folder):
             self._refresh()
             if after > self.head:
                 raise AheadError(f"there is no position {after} yet; the head of epoch {self.epoch} is {self.head}")
             start = max(after, self.first - 1)
             last = min(self.head, start + MAX_LOOKED_AT)
             found, through = self._select(start, last, limit, prefixes)
-        rows = [row for row in found if isinstance(row, Row)]
-        bad = [(row, row) for row in found if isinstance(row, int)]
-        spans = [(max(known.first, after + 1), min(known.last, through)) for known in self._damage]
-        damaged = tuple(sorted({*bad, *(span for span in spans if span[0] <= span[1])}))
+        rows = tuple(row for row in found if isinstance(row, Row))
+        holes = {(row, row) for row in found if isinstance(row, int)}
+        if b"" in prefixes:
+            holes.update(_holes(rows, start, through))
+        holes.update((max(known.first, after + 1), min(known.last, through)) for known in self._damage)
+        damaged = _merged(span for span in holes if span[0] <= span[1])
         return Page(
             epoch=self.epoch,
             first=self.first,
@@ -248,24 +242,25 @@ class Journal:
             through=through,
             more=through < self.head,
             damaged=damaged,
-            rows=tuple(rows),
+            rows=rows,
         )
 
     def _select(self, start: int, last: int, limit: int, prefixes: Sequence[bytes]) -> tuple[list[Row | int], int]:
         """Collect the rows of a page (a bare position where the checksum is wrong), and how far it looked."""
-        condition, values = _matching(prefixes)
+        condition, values = matching(prefixes)
         rows: list[Row | int] = []
         size = 0
         cursor = self._database.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE position > ? AND position <= ?{condition} ORDER BY position LIMIT ?",  # noqa: S608 - constants
+            f"SELECT {COLUMNS} FROM events WHERE position > ? AND position <= ?{condition} ORDER BY position LIMIT ?",  # noqa: S608 - constants
             (start, last, *values, limit),
         )
-        for position, crc, recorded, id_, topic, envelope in cursor:
-            if crc != _checksum(position, recorded, id_, topic, envelope):
-                rows.append(position)
-            else:
+        for row in cursor:
+            position, _, recorded, _, topic, envelope = row
+            if intact(row):
                 rows.append(Row(position, topic, encode_stamp_fast(self.epoch, position, recorded), envelope))
                 size += len(envelope)
+            else:
+                rows.append(position)
             if len(rows) >= limit or size >= MAX_PAGE_BYTES:
                 return rows, position
         return rows, last
@@ -275,29 +270,38 @@ class Journal:
         (first,) = self._database.execute("SELECT value FROM meta WHERE name = 'first'").fetchone()
         (head,) = self._database.execute("SELECT max(position) FROM events").fetchone()
         self.first, self.head = first, max(head or 0, self.head)
-        self._damage = [
-            Damage(*row) for row in self._database.execute("SELECT first, last, reason, kept_at FROM damage ORDER BY 1")
-        ]
+        self._damage = self._read_damage()
 
     # ------------------------------------------------------------------------------------------------ damage
 
     def check(self, after: int, limit: int) -> tuple[int, list[int]]:
-        """Verify the checksums of up to ``limit`` rows after a position; return how far it came and the bad positions."""
-        with _explained(self._folder):
+        """Verify up to ``limit`` rows after a position; return how far it came, and the positions with a wrong checksum.
+
+        Raises:
+            JournalDamagedError: the file's structure is broken, or positions are missing.
+
+        """
+        with explained(self._folder):
+            self._refresh()
+            start = max(after, self.first - 1)
             rows = self._database.execute(
-                f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?",  # noqa: S608 - constants
-                (after, limit),
+                f"SELECT {COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?",  # noqa: S608 - constants
+                (start, limit),
             ).fetchall()
-        bad = [position for position, crc, *rest in rows if crc != _checksum(position, *rest)]
-        return (rows[-1][0] if rows else self.head), bad
+        known = {position for damage in self._damage for position in range(damage.first, damage.last + 1)}
+        through = rows[-1][0] if len(rows) == limit else self.head
+        missing = set(range(start + 1, through + 1)).difference(known, (row[0] for row in rows))
+        if missing:
+            raise mark(self._folder, f"positions {min(missing)} to {max(missing)} are missing")
+        return through, [row[0] for row in rows if not intact(row)]
 
     def quarantine(self, position: int, reason: str) -> Damage | None:
         """Set a row with a wrong checksum aside; None when it is set aside already, or is not damaged."""
-        with _explained(self._folder):
-            row = self._database.execute(f"SELECT {_COLUMNS} FROM events WHERE position = ?", (position,)).fetchone()  # noqa: S608
-            if row is None or row[1] == _checksum(row[0], *row[2:]):
+        with explained(self._folder):
+            row = self._database.execute(f"SELECT {COLUMNS} FROM events WHERE position = ?", (position,)).fetchone()  # noqa: S608
+            if row is None or intact(row):
                 return None
-            kept = _keep(self._folder / QUARANTINE, f"{position}.row", repr(row).encode())
+            kept = keep(self._folder / QUARANTINE, f"{position}.row", repr(row).encode())
             self._database.execute("BEGIN IMMEDIATE")
             self._database.execute("DELETE FROM events WHERE position = ?", (position,))
             damage = Damage(position, position, reason, str(kept))
@@ -309,7 +313,7 @@ class Journal:
     def _verify_newest(self) -> None:
         """Set aside what is damaged among the newest rows; they are what a crash could have touched."""
         _, bad = self.check(max(0, self.head - NEWEST_CHECKED), NEWEST_CHECKED)
-        self.found_at_start = [damage for position in bad if (damage := self.quarantine(position, "wrong checksum"))]
+        self.found_at_start.extend(damage for position in bad if (damage := self.quarantine(position, "wrong checksum")))
 
     @property
     def damage(self) -> tuple[Damage, ...]:
@@ -330,7 +334,7 @@ class Journal:
 
         ``older_than`` is RFC 3339. Returns None when there is nothing to remove.
         """
-        with _explained(self._folder):
+        with explained(self._folder):
             limit = min(self.first + at_most, self.head)
             if (size := self.size()) > max_bytes:
                 share = (size - max_bytes) / size
@@ -359,106 +363,22 @@ class Journal:
         execute("COMMIT")
 
 
-# ---------------------------------------------------------------------------------------------------- parts
+def _holes(rows: Sequence[Row], start: int, through: int) -> list[tuple[int, int]]:
+    """Return the ranges of positions after ``start``, through ``through``, that no row has."""
+    holes = []
+    for row in (*(row.position for row in rows), through + 1):
+        if row > start + 1:
+            holes.append((start + 1, row - 1))
+        start = max(start, row)
+    return holes
 
 
-class _explained:  # noqa: N801 - reads as a sentence
-    """Turn SQLite's errors into ours; a broken structure leaves a marker, so that the next start salvages."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.IntegrityError):
-            return
-        code = getattr(error, "sqlite_errorcode", 0)
-        name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
-        file = self._folder / FILE
-        if code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
-            raise JournalFullError(f"{file}: no room on the disk ({name}); free some, the broker goes on by itself") from error
-        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            _keep(self._folder, MARKER, name.encode())
-            raise JournalDamagedError(f"{file}: its structure is broken ({name}); the next start salvages it") from error
-        raise JournalError(f"{file}: {name}: {error}") from error
-
-
-def _connect(file: Path, mode: str) -> sqlite3.Connection:
-    _private_file(file)
-    database = sqlite3.connect(
-        f"{file.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        timeout=_BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=64,
-    )
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA mmap_size = 0")
-    return database
-
-
-def _create(database: sqlite3.Connection, epoch: str) -> None:
-    database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-    database.execute(f"PRAGMA application_id = {_APPLICATION}")
-    database.execute("PRAGMA journal_mode = WAL")
-    database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-    database.executemany("INSERT INTO meta VALUES (?, ?)", [("epoch", epoch), ("first", 1), ("version", 1)])
-
-
-def _checksum(position: int, recorded: str, id_: str, topic: bytes, envelope: bytes) -> int:
-    return crc32(envelope, crc32(topic, crc32(f"{position} {recorded} {id_}".encode())))
-
-
-def _powers(number: int) -> Iterable[int]:
-    """Split a number of rows into the sizes of the prepared statements, the largest first."""
-    size = _LARGEST_INSERT
-    while number:
-        while size > number:
-            size //= 2
-        yield size
-        number -= size
-
-
-def _insert_statement(size: int) -> str:
-    return f"INSERT INTO events ({_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?)"] * size)  # noqa: S608 - constants
-
-
-def _matching(prefixes: Sequence[bytes]) -> tuple[str, list[bytes]]:
-    """Return the SQL condition for topics that start with one of the prefixes, and its values."""
-    if b"" in prefixes:
-        return "", []
-    values = [bound for prefix in prefixes for bound in (prefix, prefix + b"\xff" * 4)]
-    return " AND (" + " OR ".join(["topic >= ? AND topic < ?"] * len(prefixes)) + ")", values
-
-
-def _private_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    facts = folder.lstat()
-    if not stat.S_ISDIR(facts.st_mode):
-        raise JournalError(f"{folder}: not a folder (a link is not followed); remove it")
-    _ours(folder, facts)
-
-
-def _private_file(file: Path) -> None:
-    if file.exists():
-        facts = file.lstat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise JournalError(f"{file}: not a regular file; remove it")
-        _ours(file, facts)
-
-
-def _ours(path: Path, facts: os.stat_result) -> None:
-    if hasattr(os, "geteuid") and (facts.st_uid != os.geteuid() or facts.st_mode & 0o077):
-        raise JournalError(f"{path}: must belong to you and be closed to others (chmod go-rwx)")
-
-
-def _keep(folder: Path, name: str, content: bytes) -> Path:
-    """Write a small file of ours, once."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / name
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    return path
+def _merged(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Join ranges that touch or overlap."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return tuple(merged)

@@ -16,7 +16,7 @@ Endpoints and keys survive a restart of the broker. A peer opens one or both of
 * a SUB connected to ``feed`` (to be told),
 
 each with ``CURVE_SERVERKEY = server_key``, ``CURVE_PUBLICKEY = public_key``, ``CURVE_SECRETKEY = secret_key`` and without
-``ROUTING_ID`` (a peer that chooses one is refused). The broker lets in keys that it was told (ZAP): the pair of the
+``ROUTING_ID`` (a peer that chooses one is never answered). The broker lets in keys that it was told (ZAP): the pair of the
 file is named ``client``, each actor has a pair of its own, named as the actor. Any other key, mechanism or ZMTP version is
 turned away in the handshake and no byte of it is read. There is no other authentication: keep the file private.
 

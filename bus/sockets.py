@@ -90,14 +90,17 @@ class Socket:
             return None
 
     def receive_named(self) -> tuple[list[bytes], str] | None:
-        """Take one message of a ROUTER and the name that ZAP gave its sender's key, or None when there is none."""
+        """Take one message of a ROUTER and the name that ZAP gave its sender's key, or None when there is none.
+
+        The name is empty when the peer chose its routing id itself: it could be taken for another by whom it answers.
+        """
         try:
             first = self._socket.recv(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
         rest = self._socket.recv_multipart(zmq.NOBLOCK) if first.more else []
         try:
-            name = str(first.get("User-Id"))
+            name = "" if first.get("Identity") else str(first.get("User-Id"))
         except zmq.ZMQError:
             name = ""
         return [first.bytes, *rest], name

@@ -11,7 +11,7 @@ import anyio
 
 from bus.broker import BrokerSettings, serve_broker
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0002
 
 
 class _Printed:
@@ -48,4 +48,4 @@ async def _main(asked: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     sys.setswitchinterval(SWITCH_SECONDS)
-    anyio.run(_main, json.loads(sys.stdin.buffer.raw.readline()))  # type: ignore[attr-defined]
+    anyio.run(_main, json.loads(sys.stdin.buffer.readline()))

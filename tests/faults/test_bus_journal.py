@@ -33,9 +33,10 @@ while True:
 """
 
 
-def fill(journal: Journal, count: int) -> None:
-    for first in range(journal.head + 1, journal.head + count + 1, 500):
-        last = min(first + 499, count)
+def fill(journal: Journal, through: int) -> None:
+    """Append 1 KB events up to a position."""
+    for first in range(journal.head + 1, through + 1, 500):
+        last = min(first + 499, through)
         written = [row(at, journal.epoch, envelope=(b"%d " % at) * (SIZE // len(b"%d " % at))) for at in range(first, last + 1)]
         journal.append(written, ids(first, last), TIME)
 
@@ -120,7 +121,7 @@ def test_a_damaged_newest_row_is_set_aside_at_the_start(tmp_path: Path) -> None:
     journal = Journal.open(folder, "e1")
     fill(journal, 100)
     journal.close()
-    flip(folder / "journal.sqlite3", (folder / "journal.sqlite3").read_bytes().rindex(b"100 100 ") + 50)
+    flip(folder / "journal.sqlite3", (folder / "journal.sqlite3").read_bytes().index(b"100 100 ") + 50)
     journal = Journal.open(folder, "e1")
     assert [(one.first, one.last) for one in journal.found_at_start] == [(100, 100)]
     assert journal.head == 100
@@ -233,8 +234,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_refuses_keeps_what_it_has_and_recovers(small_disk: Path) -> None:
     journal = Journal.open(small_disk / "journal", "e1")
     with pytest.raises(JournalFullError):
-        for _ in range(10_000):
-            fill(journal, journal.head + 20)
+        fill(journal, 10_000)
     head = journal.head
     for _ in range(3):
         with pytest.raises(JournalFullError):
