@@ -27,7 +27,6 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import orjson
-import zmq
 
 from actors.probe import ProbeError, choose_probe
 from actors.runtime.atomic import write_atomic
@@ -53,6 +52,7 @@ from actors.supervisor.terms import (
     Terminate,
     Tick,
 )
+from bus.sockets import new_key_pair
 from bus.source import rfc3339
 from schemas.config import Config, ConfigError
 from schemas.envelope import subject
@@ -80,8 +80,7 @@ class KeyPair:
     @classmethod
     def mint(cls) -> KeyPair:
         """Draw a new one."""
-        public, secret = zmq.curve_keypair()
-        return cls(public.decode(), secret.decode())
+        return cls(*new_key_pair())
 
 
 class Supervisor:
