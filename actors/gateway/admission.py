@@ -15,6 +15,7 @@ from actors.gateway.dialect import policy_status
 from actors.gateway.head import Head
 
 _FORBIDDEN: Final = 403
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Browsers send these and no agent does; ``sec-fetch-mode`` alone is Node's fetch, which agents are built on.
 _BROWSER: Final = ("sec-fetch-site", "sec-fetch-dest", "sec-fetch-user")
 
@@ -44,6 +45,13 @@ class Kernel(Struct, frozen=True):
 
     same_user: bool | None
     missing: str = ""
+
+
+def check_method(head: Head) -> Refusal | None:
+    """Refuse methods that mean something else to a proxy, or nothing to an API."""
+    if head.method in _METHODS:
+        return None
+    return Refusal(405, "method_refused", f"{head.method[:20]} is not passed on", close=True)
 
 
 def check_host(door: Door, head: Head) -> Refusal | None:

@@ -115,6 +115,8 @@ Result = tuple[Exchange, tuple[Output, ...]]
 def begin(request: RequestId, at: float, door: Door, head: Head, kernel: Kernel, *, peer: str) -> Result:
     """Take the head of a request: let it in, or refuse it."""
     state = Exchange(request, head, read_claims(head.fields), at, "admission", subject("request", request))
+    if (refusal := admission.check_method(head)) is not None:
+        return _refuse(state, at, refusal)
     if head.target.place != "api":
         return _refuse(
             state, at, Refusal(404, "not_found", f"nothing is served at {head.target.shown[:100]}; APIs are under /v1/")

@@ -152,6 +152,12 @@ def test_node_s_own_fetch_is_no_browser() -> None:
     assert Playbook(head(sec_fetch_mode="cors")).told == ["request.received"]
 
 
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE", "PROPFIND"])
+def test_methods_of_proxies_are_refused(method: str) -> None:
+    play = Playbook(head(method=method))
+    assert (play.answer.status, play.answer.close) == (405, True)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8129", "localhost:8129", "LocalHost:8129", "[::1]:8129"])
 def test_every_name_of_this_gateway(host: str) -> None:
     assert Playbook(head(host=host)).told == ["request.received"]

@@ -1,0 +1,496 @@
+"""The gateway as a process, on real sockets: what passes, who is refused, what each failure looks like to a caller."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.runtime.contract import Ready, Status
+from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Scene, chunk, event, scene
+
+pytestmark = pytest.mark.e2e
+DELTA = event(type="response.output_text.delta", delta="hi")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Scene]:
+    with scene(tmp_path) as subject:
+        yield subject
+
+
+def error_of(body: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(body)["error"]
+    return found
+
+
+def stream(line: Line) -> None:
+    line.request()
+    line.send(SSE + chunk(DELTA) + chunk(COMPLETED) + b"0\r\n\r\n")
+
+
+# ------------------------------------------------------------------------------------------------ what passes
+
+
+def test_a_request_passes_byte_for_byte_without_the_caller_s_credentials(stage: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OWN_KEY", "sk-canary-0123456789")
+    stage.configure(auth="key", key="env:OWN_KEY", headers={"x-extra": "1"})
+    stage.start()
+    seen: list[tuple[str, dict[str, str], bytes]] = []
+
+    def part(line: Line) -> None:
+        seen.append(line.request())
+        line.send(SSE.replace(b"\r\n\r\n", b"\r\nx-request-id: up-1\r\nset-cookie: a=b\r\nx-new: yes\r\n\r\n"))
+        for at in range(len(DELTA)):
+            line.send(chunk(DELTA[at : at + 1]))
+        line.send(chunk(COMPLETED) + b"0\r\n\r\n")
+
+    stage.provider.plays(part)
+    body = b'{"model":"asked", "unknown": [1,  2], "text": "\\u00e4"}'
+    line = stage.post(
+        "/v1/responses?gw=1&a=%2F",
+        body,
+        authorization="Bearer mine",
+        x_api_key="mine",
+        cookie="c=1",
+        connection="keep-alive, x-hop",
+        x_hop="1",
+        x_codex_window_id="w:0",
+        x_tabwire_session="forged",
+    )
+    status, fields, answer = line.answer()
+    assert (status, answer) == (200, DELTA + COMPLETED)
+    assert (fields["x-request-id"], fields["x-new"], fields["x-tabwire-provider"]) == ("up-1", "yes", "own")
+    assert "set-cookie" not in fields
+    first, sent, passed = seen[0]
+    assert (first, passed) == ("POST /api/responses?gw=1&a=%2F HTTP/1.1", body)
+    assert (sent["authorization"], sent["x-extra"], sent["x-codex-window-id"]) == ("Bearer sk-canary-0123456789", "1", "w:0")
+    assert (sent["host"], sent["accept-encoding"]) == (f"127.0.0.1:{stage.provider.port}", "identity")
+    assert not {"x-api-key", "cookie", "x-hop", "x-tabwire-session"} & sent.keys()
+    facts = stage.facts("request.completed")
+    completed = facts[-1].data
+    assert (completed.usage.total, completed.response, completed.served_model) == (11, "resp_1", "served")
+    assert (completed.requested_model, completed.bytes_in, completed.bytes_out) == ("asked", len(body), len(answer))
+    assert fields["x-tabwire-session"] == completed.session
+    assert fields["x-tabwire-request"] == completed.request
+    assert stage.gateway is not None
+    everything = b"".join(path.read_bytes() for path in stage.place.paths.state.rglob("*") if path.is_file())
+    assert b"sk-canary" not in everything
+    assert "sk-canary" not in stage.gateway.log_text()
+
+
+def test_a_provider_that_says_so_gets_the_caller_s_own_login(stage: Scene) -> None:
+    stage.configure(auth="passthrough")
+    stage.start(bus=False)
+    seen: list[dict[str, str]] = []
+
+    def part(line: Line) -> None:
+        seen.append(line.request()[1])
+        line.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+    stage.provider.plays(part)
+    line = stage.post(authorization="Bearer mine", chatgpt_account_id="acc")
+    assert line.answer()[2] == b"ok"
+    assert (seen[0]["authorization"], seen[0]["chatgpt-account-id"]) == ("Bearer mine", "acc")
+
+
+def test_connections_are_kept_on_both_sides(stage: Scene) -> None:
+    stage.start()
+
+    def part(line: Line) -> None:
+        for _ in range(3):
+            line.request()
+            line.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+
+    stage.provider.plays(part)
+    line = stage.call()
+    for _ in range(3):
+        line.send(stage.head("/v1/responses", b"{}") + b"{}")
+        assert line.answer()[0] == 200
+    facts = stage.facts("request.completed", 3)
+    assert len([one for one in facts if one.type == "process.seen"]) == 1
+    assert len({one.data.session for one in facts if one.type == "request.attributed"}) == 1
+
+
+def test_large_and_chunked_bodies_and_expect_continue(stage: Scene) -> None:
+    stage.start(bus=False)
+    bodies: list[bytes] = []
+
+    def part(line: Line) -> None:
+        for _ in range(2):
+            bodies.append(line.request()[2])
+            line.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    stage.provider.plays(part)
+    big = os.urandom(3_000_000)
+    line = stage.call()
+    line.send(stage.head("/v1/responses", big, expect="100-continue"))
+    assert line.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    line.send(big)
+    assert line.answer()[0] == 200
+    line.send(
+        f"POST /v1/responses HTTP/1.1\r\nhost: 127.0.0.1:{stage.port}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        + b"".join(chunk(big[at : at + 50_000]) for at in range(0, len(big), 50_000))
+        + b"0\r\n\r\n"
+    )
+    assert line.answer()[0] == 200
+    assert bodies == [big, big]
+
+
+def test_a_first_chunk_arrives_before_the_stream_goes_on(stage: Scene) -> None:
+    stage.start(bus=False)
+    go_on = threading.Event()
+
+    def part(line: Line) -> None:
+        line.request()
+        line.send(SSE)
+        assert go_on.wait(DEADLINE)
+        line.send(chunk(COMPLETED) + b"0\r\n\r\n")
+
+    stage.provider.plays(part)
+    line = stage.post()
+    line.until(b"\r\n\r\n")
+    go_on.set()
+    assert COMPLETED in line.until(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_other_methods_pass(stage: Scene, method: str) -> None:
+    stage.start(bus=False)
+    seen: list[str] = []
+
+    def part(line: Line) -> None:
+        seen.append(line.request()[0])
+        body = b"" if method == "HEAD" else b"okay"
+        line.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n" + body)
+
+    stage.provider.plays(part)
+    line = stage.call()
+    line.send(f"{method} /v1/models HTTP/1.1\r\nhost: 127.0.0.1:{stage.port}\r\nconnection: close\r\n\r\n".encode())
+    assert line.rest().endswith(b"\r\n\r\n" if method == "HEAD" else b"okay")
+    assert seen == [f"{method} /api/models HTTP/1.1"]
+
+
+# ------------------------------------------------------------------------------------------------ who is refused
+
+
+def test_health_and_unknown_paths(stage: Scene) -> None:
+    stage.start(bus=False)
+    for path in ("/health", "/health/live", "/health/ready"):
+        line = stage.call()
+        line.send(f"GET {path} HTTP/1.1\r\nhost: localhost:{stage.port}\r\n\r\n".encode())
+        assert line.answer()[0] == 200
+        line.send(f"GET {path} HTTP/1.1\r\nhost: rebound.example:{stage.port}\r\n\r\n".encode())
+        assert line.answer()[0] == 403
+    status, _, body = stage.post("/nothing").answer()
+    assert (status, error_of(body)["code"]) == (404, "not_found")
+
+
+def test_what_a_web_page_could_send_reaches_no_provider(stage: Scene) -> None:
+    stage.start()
+    for fields in ({"origin": "https://evil.example"}, {"host": "evil.example"}, {"sec_fetch_site": "cross-site"}):
+        status, given, _ = stage.post(**fields).answer()
+        assert status == 403
+        assert not [name for name in given if name.startswith("access-control")]
+    told = stage.facts("request.failed", 3)
+    assert {one.data.phase for one in told if one.type == "request.failed"} == {"admission"}
+    assert "request.received" not in {one.type for one in told}
+
+
+def test_a_websocket_upgrade_is_426_at_once(stage: Scene) -> None:
+    stage.start(bus=False)
+    line = stage.call()
+    line.send(
+        f"GET /v1/responses HTTP/1.1\r\nhost: 127.0.0.1:{stage.port}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    assert line.rest().startswith(b"HTTP/1.1 426 ")
+
+
+MALFORMED = {
+    "not http": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "no version": b"GET /v1/models\r\n\r\n",
+    "future version": b"GET /v1/models HTTP/9.9\r\nhost: {host}\r\n\r\n",
+    "bare lf": b"GET /v1/models HTTP/1.1\nhost: {host}\n\n",
+    "space before colon": b"POST /v1/responses HTTP/1.1\r\nhost: {host}\r\ncontent-length : 2\r\n\r\n{}",
+    "folded header": b"GET /v1/models HTTP/1.1\r\nhost: {host}\r\nx: a\r\n b\r\n\r\n",
+    "nul in header": b"GET /v1/models HTTP/1.1\r\nhost: {host}\r\nx: a\x00b\r\n\r\n",
+    "length and chunked": b"POST /v1/responses HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\n"
+    b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"POST /v1/responses HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+    "negative length": b"POST /v1/responses HTTP/1.1\r\nhost: {host}\r\ncontent-length: -2\r\n\r\n{}",
+    "chunked twice": b"POST /v1/responses HTTP/1.1\r\nhost: {host}\r\ntransfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "not chunked last": b"POST /v1/responses HTTP/1.1\r\nhost: {host}\r\ntransfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "bad chunk size": b"POST /v1/responses HTTP/1.1\r\nhost: {host}\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    "two hosts": b"GET /v1/models HTTP/1.1\r\nhost: {host}\r\nhost: evil.example\r\n\r\n",
+    "no host": b"GET /v1/models HTTP/1.1\r\n\r\n",
+    "long header": b"GET /v1/models HTTP/1.1\r\nhost: {host}\r\nx: " + b"a" * 40_000 + b"\r\n\r\n",
+    "long line": b"GET /v1/" + b"a" * 20_000 + b" HTTP/1.1\r\nhost: {host}\r\n\r\n",
+    "many headers": b"GET /v1/models HTTP/1.1\r\nhost: {host}\r\n" + b"x: 1\r\n" * 400 + b"\r\n",
+    "large headers": b"GET /v1/models HTTP/1.1\r\nhost: {host}\r\n"
+    + b"".join(b"x%d: %b\r\n" % (n, b"a" * 8000) for n in range(6))
+    + b"\r\n",
+    "connect": b"CONNECT evil.example:443 HTTP/1.1\r\nhost: {host}\r\n\r\n",
+    "absolute form": b"GET http://evil.example/v1/models HTTP/1.1\r\nhost: {host}\r\n\r\n",
+}
+
+
+def test_malformed_http_is_a_4xx_and_reaches_no_provider(stage: Scene) -> None:
+    gateway = stage.start(bus=False)
+    for name, raw in MALFORMED.items():
+        line = stage.call()
+        line.send(raw.replace(b"{host}", f"127.0.0.1:{stage.port}".encode()))
+        line.send(f"GET /health/live HTTP/1.1\r\nhost: 127.0.0.1:{stage.port}\r\nconnection: close\r\n\r\n".encode())
+        answer = line.rest()
+        assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), (name, answer[:200])
+        if name in ("long header", "many headers", "large headers", "long line"):
+            assert answer.split(b" ", 2)[1] == b"431", (name, answer[:200])
+        if name not in ("no host", "absolute form", "two hosts"):  # well framed, and refused as such
+            assert len(re.findall(rb"HTTP/1\.[01] \d{3} ", answer)) == 1, (name, answer)
+    assert not [line for line in gateway.log_text().splitlines() if "Traceback" in line]
+
+
+def test_a_body_beyond_the_bound_is_413_and_the_connection_is_closed(stage: Scene) -> None:
+    stage.start(bus=False)
+    line = stage.call()
+    line.send(stage.head("/v1/responses", b"", content_length=str(65 * 1024 * 1024)))
+    answer = line.rest()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in answer
+
+
+def test_unknown_tokens_are_refused_in_the_caller_s_dialect(stage: Scene) -> None:
+    stage.start(bus=False)
+    token = "t" * 43
+    status, _, body = stage.post(f"/s/{token}/v1/responses").answer()
+    assert (status, error_of(body)["code"]) == (400, "unknown_launch")
+    status, _, body = stage.post(f"/s/{token}/v1/messages", anthropic_version="2023-06-01").answer()
+    assert (status, json.loads(body)["type"]) == (403, "error")
+    assert stage.post("/s/short/v1/responses").answer()[0] == 400
+
+
+# ------------------------------------------------------------------------------------------------ providers that fail
+
+
+def test_a_provider_that_is_down_is_502_and_says_what_to_do(stage: Scene) -> None:
+    stage.configure(base_url="http://127.0.0.1:1/v1")
+    stage.start()
+    status, fields, body = stage.post().answer()
+    assert status == 502
+    assert "'own' refused the connection" in error_of(body)["message"]
+    assert "default_provider" in error_of(body)["message"]
+    failed = stage.fact("request.failed")
+    assert (failed.code, failed.phase, failed.provider) == ("upstream_refused", "connect", "own")
+    assert fields["x-request-id"] == failed.request
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (b"", "upstream_cut"),
+        (b"nonsense\r\n\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"a" * 70_000 + b"\r\n\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 302 Found\r\nlocation: http://evil.example/\r\ncontent-length: 0\r\n\r\n", "upstream_redirect"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", "upstream_malformed"),
+    ],
+)
+def test_a_provider_that_answers_no_http_is_502(stage: Scene, said: bytes, code: str) -> None:
+    stage.start(bus=False)
+    stage.provider.plays(lambda line: (line.request(), line.send(said))[1])
+    status, _, body = stage.post().answer()
+    assert (status, error_of(body)["code"]) == (502, code)
+
+
+def test_a_provider_that_never_answers_is_504(stage: Scene) -> None:
+    stage.configure(first_byte_timeout=0.3)
+    stage.start()
+    stage.provider.plays(lambda line: (line.request(), line.rest())[0])
+    status, _, body = stage.post().answer()
+    assert (status, error_of(body)["code"]) == (504, "upstream_first_byte_timeout")
+    assert stage.fact("request.failed").phase == "connect"
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "silence", "half an event", "no last event"])
+def test_a_stream_that_breaks_ends_with_response_failed_and_no_clean_end(stage: Scene, how: str) -> None:
+    stage.configure(idle_timeout=0.3)
+    stage.start()
+
+    def part(line: Line) -> None:
+        line.request()
+        line.send(SSE + chunk(DELTA))
+        if how == "reset":
+            line.reset()
+        elif how == "silence":
+            line.rest()
+        elif how == "half an event":
+            line.send(b"%x\r\n" % 500 + COMPLETED[:40])
+        elif how == "no last event":
+            line.send(b"0\r\n\r\n")
+
+    stage.provider.plays(part)
+    line = stage.post()
+    answer = line.rest()
+    assert DELTA in answer
+    assert b"event: response.failed\ndata: {" in answer
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert b"response.completed" not in answer.partition(b"response.failed")[2]
+    failed = stage.fact("request.failed")
+    assert (failed.phase, failed.status) == ("stream", 200)
+    assert failed.code in ("upstream_cut", "upstream_idle_timeout", "stream_truncated")
+
+
+def test_a_document_that_breaks_is_not_ended_cleanly(stage: Scene) -> None:
+    stage.start(bus=False)
+    said = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+    stage.provider.plays(lambda line: (line.request(), line.send(said))[1])
+    assert stage.post().rest().endswith(b"\r\n\r\n{")
+
+
+def test_an_error_status_passes_as_it_came(stage: Scene) -> None:
+    stage.start()
+    said = b"HTTP/1.1 429 Slow Down\r\nretry-after: 7\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nslow!"
+    stage.provider.plays(lambda line: (line.request(), line.send(said))[1])
+    status, fields, body = stage.post().answer()
+    assert (status, fields["retry-after"], body) == (429, "7", b"slow!")
+    assert stage.fact("request.failed").upstream_status == 429
+
+
+# ------------------------------------------------------------------------------------------------ callers that leave
+
+
+@pytest.mark.parametrize("phase", ["connect", "response_head", "stream"])
+@pytest.mark.parametrize("how", ["close", "reset", "half-close"])
+def test_a_caller_who_leaves_closes_the_provider_s_connection(stage: Scene, phase: str, how: str) -> None:
+    stage.start()
+    here, ends = threading.Event(), []
+
+    def part(line: Line) -> None:
+        line.request()
+        if phase != "connect":
+            line.send(SSE)
+        if phase == "stream":
+            line.send(chunk(DELTA))
+        here.set()
+        ends.append(line.rest())
+
+    done = stage.provider.plays(part)
+    line = stage.post()
+    assert here.wait(DEADLINE)
+    if phase != "connect":
+        line.until(b"\r\n\r\n")
+    if phase == "stream":
+        line.until(DELTA)
+    if how == "reset":
+        line.reset()
+    elif how == "half-close":
+        line.socket.shutdown(socket.SHUT_WR)
+    else:
+        line.close()
+    assert done.wait(DEADLINE), "the provider goes on"
+    assert ends == [b""]
+    cancelled = stage.fact("request.cancelled")
+    assert (cancelled.phase, cancelled.provider) == (phase, "own")
+
+
+def test_a_caller_who_stops_reading_holds_little_and_may_still_leave(stage: Scene) -> None:
+    gateway = stage.start()
+    block = event(type="response.output_text.delta", delta="x" * 60_000)
+    sent = []
+
+    def part(line: Line) -> None:
+        line.request()
+        line.send(SSE)
+        line.socket.settimeout(1.0)
+        try:
+            for _ in range(2000):
+                line.send(chunk(block))
+                sent.append(len(block))
+        except TimeoutError:
+            line.socket.settimeout(DEADLINE)
+            line.rest()
+
+    done = stage.provider.plays(part)
+    before = memory(gateway.pid)
+    line = stage.post()
+    line.until(b"\r\n\r\n")
+    threading.Event().wait(0)
+    stage.fact("request.first_byte")
+    line.socket.settimeout(DEADLINE)
+    wait_until_stalled(sent)
+    assert memory(gateway.pid) - before < 4 * 1024 * 1024
+    line.reset()
+    assert done.wait(DEADLINE)
+    assert stage.fact("request.cancelled").phase == "stream"
+
+
+def memory(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def wait_until_stalled(sent: list[int]) -> None:
+    """Wait until nothing more is taken: the count stays for a second, which is the sender's own deadline."""
+    count = -1
+    while count != len(sent):
+        count = len(sent)
+        threading.Event().wait(1.2)
+
+
+# ------------------------------------------------------------------------------------------------ without a bus
+
+
+def test_requests_go_on_without_a_bus_and_its_facts_come_later(stage: Scene) -> None:
+    gateway = stage.start(bus=False)
+    status = gateway.until(Status)
+    assert status.state == "degraded"
+    assert "the bus is away" in status.note
+    stage.provider.plays(stream)
+    assert stage.post().answer()[0] == 200
+    stage.place.start("broker").until(Ready)
+    while gateway.until(Status).state != "ready":
+        pass
+    told = [one.type for one in stage.facts("request.completed")]
+    assert told.count("request.received") == 1
+    assert gateway.process.poll() is None
+
+
+def test_a_taken_port_is_78_and_names_the_key(stage: Scene) -> None:
+    with socket.create_server(("127.0.0.1", stage.port)):
+        gateway = stage.place.start("gateway")
+        assert gateway.exit_code() == 78
+    last = gateway.lines()[-1]
+    assert isinstance(last, Status)
+    assert f"gateway.port: port {stage.port}" in last.note
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [
+        ({"auth": "key", "key": "env:NO_SUCH_KEY"}, "NO_SUCH_KEY is not set"),
+        ({"auth": "key", "key": "file:/no/such/file"}, "/no/such/file cannot be read"),
+        ({"headers": {"bad name": "x"}}, "cannot be a header field"),
+    ],
+)
+def test_a_default_provider_that_cannot_be_used_is_78_with_its_line(stage: Scene, provider: dict[str, Any], said: str) -> None:
+    stage.configure(**provider)
+    gateway = stage.place.start("gateway")
+    assert gateway.exit_code() == 78
+    last = gateway.lines()[-1]
+    assert isinstance(last, Status)
+    assert said in last.note
+    assert "config.toml:" in last.note
+    assert "providers.own." in last.note
+
+
+def test_the_process_loads_no_more_than_it_needs(stage: Scene) -> None:
+    gateway = stage.start(bus=False)
+    mapped = Path(f"/proc/{gateway.pid}/maps").read_text()
+    assert "aiohttp" in mapped
+    assert memory(gateway.pid) < 64 * 1024 * 1024
