@@ -101,10 +101,11 @@ def read_private(path: str | os.PathLike[str]) -> bytes:
         raise ConnectionFileError(f"{where}: no such file; the bus is not up (tabwire up starts it)") from error
     except OSError as error:
         raise ConnectionFileError(f"{where}: cannot be read: {error.strerror}") from error
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise ConnectionFileError(f"{where}: not a regular file; remove it")
     with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise ConnectionFileError(f"{where}: not a regular file; remove it")
         if _HAS_OWNERS and (facts.st_uid != os.geteuid() or facts.st_mode & _OTHERS):
             raise ConnectionFileError(f"{where}: must belong to you and be closed to others (chmod 600)")
         return file.read(_MAX_FILE)
