@@ -186,21 +186,22 @@ class StreamMeter:
 
     def feed(self, chunk: bytes) -> None:
         """Look at the next bytes; the usual chunk is whole events without a mark and costs two searches."""
-        if not self._pieces and not self._size and chunk.endswith(b"\n\n"):
+        if not self._size and chunk.endswith(b"\n\n"):
             self._look(chunk)
             return
-        end = self._last_blank(chunk)
-        if end:
+        if self._size > limits.EVENT:
+            chunk = self._pass_over(chunk)
+        if end := self._last_blank(chunk):
             self._pieces.append(chunk[:end])
             self._flush()
             chunk = chunk[end:]
         if chunk:
             self._size += len(chunk)
             self._edge = (self._edge + chunk)[-_EDGE:]
-            if self._size <= limits.EVENT:
-                self._pieces.append(chunk)
-            else:
+            if self._size > limits.EVENT:
                 self._pieces.clear()
+            else:
+                self._pieces.append(chunk)
 
     def reading(self) -> Reading:
         """Return what is known; bytes after the last blank line are an event too once the stream has ended."""
@@ -214,12 +215,20 @@ class StreamMeter:
         last = max((place + len(blank) for blank in _BLANKS if (place := window.rfind(blank)) >= 0), default=0)
         return max(0, last - len(self._edge))
 
+    def _pass_over(self, chunk: bytes) -> bytes:
+        """Return what follows the event that is too large, if it ends here."""
+        window = self._edge + chunk
+        if (blank := _BLANK.search(window)) is None:
+            self._edge = window[-_EDGE:]
+            return b""
+        self._size, self._edge = 0, b""
+        return window[blank.end() :]
+
     def _flush(self) -> None:
-        whole, oversized = b"".join(self._pieces), self._size > limits.EVENT
+        whole = b"".join(self._pieces)
         self._pieces.clear()
         self._size, self._edge = 0, b""
-        if not oversized:
-            self._look(whole)
+        self._look(whole)
 
     def _look(self, events: bytes) -> None:
         if self._mark.search(events) is None and _ERROR not in events:
