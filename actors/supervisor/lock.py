@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
+import psutil  # type: ignore[import-untyped]
 
 _PATIENCE = 0.5
 
@@ -36,29 +37,43 @@ def only_one(lock_file: Path) -> Iterator[None]:
 
     """
     lock = filelock.FileLock(lock_file, mode=0o600, blocking=False)
+    _acquire(lock, lock_file)
     try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise AlreadyRunningError(lock_file, _holder(lock_file)) from None
-    try:
-        with lock_file.open("r+b") as file:
-            file.truncate()
-            file.write(b"%d\n" % os.getpid())
+        _write_holder(lock_file, b"%d\n" % os.getpid())
         yield
+        _write_holder(lock_file, b"")
     finally:
         lock.release()
 
 
-def _holder(lock_file: Path) -> int | None:
-    """Read the holder's pid; one that took the lock this very moment gets time to write it."""
+def _acquire(lock: filelock.BaseFileLock, lock_file: Path) -> None:
+    """Take the lock, or give up as soon as a living holder has said who it is.
+
+    One that does not say so is given a moment: it has only just taken the lock, or is a command that looks whether anybody
+    holds it and lets go at once.
+    """
     end = time.monotonic() + _PATIENCE
     while True:
         try:
-            text = lock_file.read_text()
-        except OSError:  # a system that also locks reading
-            return None
-        if text.strip().isdigit():
-            return int(text)
-        if time.monotonic() >= end:
-            return None
-        time.sleep(0.01)
+            lock.acquire()
+        except filelock.Timeout:
+            holder = _holder(lock_file)
+            if (holder is not None and psutil.pid_exists(holder)) or time.monotonic() >= end:
+                raise AlreadyRunningError(lock_file, holder) from None
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _holder(lock_file: Path) -> int | None:
+    try:
+        text = lock_file.read_text().strip()
+    except OSError:  # a system on which a lock also keeps readers out
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _write_holder(lock_file: Path, content: bytes) -> None:
+    with lock_file.open("r+b") as file:
+        file.truncate()
+        file.write(content)

@@ -32,6 +32,7 @@ from actors.probe import ProbeError, choose_probe
 from actors.runtime.atomic import write_atomic
 from actors.runtime.config_file import load_config
 from actors.runtime.contract import Bootstrap
+from actors.runtime.retry import take_retries
 from actors.supervisor import leftovers, table
 from actors.supervisor.log_file import LogFile
 from actors.supervisor.process import Process, log_path
@@ -54,6 +55,7 @@ from actors.supervisor.terms import (
 )
 from bus.sockets import new_key_pair
 from bus.source import rfc3339
+from schemas.codec import InvalidMessageError
 from schemas.config import Config, ConfigError
 from schemas.envelope import subject
 
@@ -147,7 +149,7 @@ class Supervisor:
             if now >= next_tick:
                 next_tick = now + TICK
                 leftovers.reap({process.pid for process in (*self._processes.values(), *self._prepared.values())})
-                await self._take_retries()
+                self._take_retries()
                 self._take(Tick())
                 continue
             with anyio.move_on_after(next_tick - now):
@@ -268,21 +270,16 @@ class Supervisor:
                 self._log.info("stopping", reason=signal.Signals(number).name)
                 await self._to_queue.send(StopAsked())
 
-    async def _take_retries(self) -> None:
-        """Read the request to start failed actors again, if there is one."""
+    def _take_retries(self) -> None:
+        """Start again what somebody asked for, with the configuration as it is now."""
         try:
-            raw = self._paths.retry_file.read_bytes()
-            self._paths.retry_file.unlink()
-        except FileNotFoundError:
-            return
-        try:
-            actors = orjson.loads(raw)
-            self._config = load_config(self._paths)
-        except (orjson.JSONDecodeError, ConfigError) as error:
+            if actors := take_retries(self._paths):
+                self._config = load_config(self._paths)
+        except (InvalidMessageError, ConfigError, OSError) as error:
             self._log.error("cannot retry", reason=str(error))
             return
-        for actor in actors if isinstance(actors, list) else []:
-            self._take(RetryAsked(str(actor)))
+        for actor in actors:
+            self._take(RetryAsked(actor))
 
     # ------------------------------------------------------------------------------------------------ status
 

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from actors.runtime.paths import Paths
+from actors.runtime.retry import ask_for_retry
 
 DEADLINE = 30.0
 ROOT = Path(__file__).resolve().parents[2]
 Rows = dict[str, dict[str, Any]]
+WORKS = ("ready", "degraded")  # READY was said; degraded is a word more about how well
 
 
 def gone(pid: int, deadline: float = DEADLINE) -> bool:
@@ -80,7 +82,7 @@ class Supervised:
     def start(self) -> Supervised:
         """Start the supervisor and wait until every actor is ready."""
         self.process = self.launch()
-        self.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
+        self.until(lambda rows: all(row["state"] in WORKS for row in rows.values()))
         return self
 
     def act(self, actor: str, *words: str) -> None:
@@ -111,13 +113,11 @@ class Supervised:
 
     def until_ready(self, actor: str, other_than: int) -> Rows:
         """Wait until an actor is ready in another process than this one."""
-        return self.until(lambda rows: rows[actor]["state"] == "ready" and rows[actor]["pid"] != other_than)
+        return self.until(lambda rows: rows[actor]["state"] in WORKS and rows[actor]["pid"] != other_than)
 
     def retry(self, *actors: str) -> None:
         """Ask that failed actors are started again."""
-        request = self.paths.retry_file.with_suffix(".new")
-        request.write_text(json.dumps(actors))
-        request.replace(self.paths.retry_file)
+        ask_for_retry(self.paths, actors)
 
     def pids(self) -> dict[str, int]:
         """Return the pid of every actor."""
