@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
+import filelock
 import pytest
 
 from actors.runtime.contract import Ready
@@ -65,6 +67,15 @@ def test_the_lock_is_held_by_one_that_is_named_and_free_again_afterwards(tmp_pat
         assert file.read_bytes() == before
     with only_one(file):
         pass
+
+
+def test_somebody_who_only_looks_whether_the_lock_is_held_keeps_nobody_out(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    looking = filelock.FileLock(file, thread_local=False)
+    looking.acquire()
+    threading.Timer(0.05, looking.release, kwargs={"force": True}).start()
+    with only_one(file):
+        assert file.read_text().strip() == str(os.getpid())
 
 
 def test_lines_that_are_too_long_are_cut_and_the_next_is_whole() -> None:
