@@ -20,6 +20,7 @@ _T = TypeVar("_T")
 _HEAD = msgspec.json.Decoder(Head)
 _STAMP = msgspec.json.Decoder(Stamp)
 _DATA = {type_: msgspec.json.Decoder(cls) for type_, cls in EVENTS.items() if type_ not in UPCASTERS}
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _WHERE = re.compile(r" - at `\$\.?(.*)`$")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
@@ -121,7 +122,7 @@ def decode_head(raw: bytes) -> Head:
     """
     try:
         head = _HEAD.decode(raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise _invalid(str(error), "") from error
     if head.specversion != SPECVERSION:
         raise InvalidMessageError("specversion", f"expected {SPECVERSION!r}, got {head.specversion!r}")
@@ -137,7 +138,7 @@ def decode_stamp(raw: bytes) -> Stamp:
     """
     try:
         return _STAMP.decode(raw)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise _invalid(str(error), "") from error
 
 
@@ -156,7 +157,7 @@ def decode_envelope(raw: bytes) -> Envelope:
     try:
         sealed = _SEALED.decode(raw)
         known = _DATA[sealed.type].decode(sealed.data)
-    except (KeyError, msgspec.MsgspecError, RecursionError):
+    except (KeyError, *_UNREADABLE):
         return _decode_envelope_slowly(raw)
     return Envelope(
         id=sealed.id,

@@ -18,13 +18,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from hashlib import blake2s
-from typing import NewType
+from typing import TYPE_CHECKING, Annotated, NewType
 
-SessionId = NewType("SessionId", str)
-LaunchId = NewType("LaunchId", str)
-RequestId = NewType("RequestId", str)
-TerminalKey = NewType("TerminalKey", str)
-ConversationKey = NewType("ConversationKey", str)
+from msgspec import Meta
+
+if TYPE_CHECKING:
+    SessionId = NewType("SessionId", str)
+    LaunchId = NewType("LaunchId", str)
+    RequestId = NewType("RequestId", str)
+    TerminalKey = NewType("TerminalKey", str)
+    ConversationKey = NewType("ConversationKey", str)
+else:  # the same, with the bounds that msgspec checks and JSON Schema shows
+    SessionId = NewType("SessionId", Annotated[str, Meta(max_length=200)])
+    LaunchId = NewType("LaunchId", Annotated[str, Meta(max_length=64)])
+    RequestId = NewType("RequestId", Annotated[str, Meta(max_length=64)])
+    TerminalKey = NewType("TerminalKey", Annotated[str, Meta(max_length=300)])
+    ConversationKey = NewType("ConversationKey", Annotated[str, Meta(max_length=200)])
+Host = Annotated[str, Meta(max_length=128)]
 
 _AGENT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,127}")
@@ -46,8 +56,8 @@ class ProcessKey:
     process's pidfd on kernels where it is unique (Linux 6.9 and later), otherwise None.
     """
 
-    host: str
-    boot: str
+    host: Host
+    boot: Host
     pid: int
     started: int
     pidfd: int | None = None
