@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -222,7 +223,7 @@ class Journal:
             JournalDamagedError: the file's structure is broken.
 
         """
-        with explained(self._folder):
+        with explained(self._folder), self._snapshot():
             self._refresh()
             if after > self.head:
                 raise AheadError(f"there is no position {after} yet; the head of epoch {self.epoch} is {self.head}")
@@ -265,6 +266,16 @@ class Journal:
                 return rows, position
         return rows, last
 
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Read the journal at one moment: what is trimmed or set aside meanwhile must not look like a hole."""
+        self._database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("COMMIT")
+
     def _refresh(self) -> None:
         """Learn what another connection has written."""
         (first,) = self._database.execute("SELECT value FROM meta WHERE name = 'first'").fetchone()
@@ -281,7 +292,7 @@ class Journal:
             JournalDamagedError: the file's structure is broken, or positions are missing.
 
         """
-        with explained(self._folder):
+        with explained(self._folder), self._snapshot():
             self._refresh()
             start = max(after, self.first - 1)
             rows = self._database.execute(

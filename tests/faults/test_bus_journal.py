@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.fault
 SIZE = 1000
 WRITER = """
 import sys
+import threading
 from bus.salvage import open_or_salvage
 from tests.bus.values import TIME, row
 journal = open_or_salvage(sys.argv[1])
@@ -246,4 +248,33 @@ def test_a_full_disk_refuses_keeps_what_it_has_and_recovers(small_disk: Path) ->
     journal.close()
     journal = Journal.open(small_disk / "journal", "e1")
     assert sorted(everything(journal)[0]) == list(range(1, head + 501))
+    journal.close()
+
+
+def test_trimming_beside_a_reader_never_looks_like_damage(tmp_path: Path) -> None:
+    """A reader and a checker run in other threads while the oldest events are removed: gaps at the beginning only."""
+    folder = tmp_path / "journal"
+    journal = Journal.open(folder, "e1")
+    fill(journal, 6000)
+    over = threading.Event()
+    troubles: list[object] = []
+
+    def read() -> None:
+        reading = Journal.open_readonly(folder)
+        while not over.is_set():
+            page = reading.read(0, 500)
+            troubles.extend(page.damaged)
+            troubles.extend(reading.check(0, 500)[1])
+        reading.close()
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while journal.trim(older_than="", max_bytes=0, at_most=20) is not None:
+        pass
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+    assert not (folder / "damaged").exists()
     journal.close()
