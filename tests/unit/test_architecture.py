@@ -32,7 +32,7 @@ THIRD_PARTY = {
     "multidict": ("actors.gateway.",),
     "orjson": ("schemas.", "actors."),
     "platformdirs": ("actors.runtime.paths",),
-    "psutil": ("actors.supervisor.leftovers", "actors.cli.system", "actors.probe."),
+    "psutil": ("actors.supervisor.leftovers", "actors.supervisor.lock", "actors.cli.system", "actors.probe."),
     "rich": ("actors.cli.",),
     "sseclient": ("actors.gateway.usage",),
     "structlog": ("actors.runtime.", "actors.supervisor.shell"),
