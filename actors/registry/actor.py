@@ -34,7 +34,7 @@ from schemas.commands import ExplainSession, ListSessions
 from schemas.envelope import Recorded
 from schemas.rows import Explanation, SessionTable
 
-READY_SECONDS: Final = 0.5
+READY_SECONDS: Final = 0.3
 ANSWER_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 1.0
 BATCH: Final = 500
