@@ -6,8 +6,9 @@ One ``Performance`` is one request. It runs in the task that aiohttp gives each 
 every wait of it ends then, and the provider's connection is closed before anything else is done. Outputs are performed in
 order; the last of them may yield the next input. Nothing here decides what is said, to whom, or with which status.
 
-The pump between provider and caller costs one read, one look and one write a chunk; deadlines are ``silent_since``, which
-the sweep compares. Must not know how identity is found or what an answer means.
+The pump between provider and caller costs one write and one look a chunk, in the very callback that brought it: no task
+wakes up as long as the caller takes what comes. Deadlines are ``silent_since``, which the sweep compares. Must not know how
+identity is found or what an answer means.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
+from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
@@ -100,6 +103,7 @@ class Performance:
         "_answer",
         "_body",
         "_cause",
+        "_chunked",
         "_conductor",
         "_due",
         "_head",
@@ -107,11 +111,13 @@ class Performance:
         "_line",
         "_meter",
         "_payload",
+        "_push_error",
         "_receiving_since",
         "_request",
         "_sent",
         "_silent_since",
         "_state",
+        "_stir",
         "_upstream",
         "_writer",
         "held",
@@ -121,7 +127,7 @@ class Performance:
         self._conductor = conductor
         self._request = request
         self._line = cast("CallerConnection", request.protocol)
-        self._writer = request.writer
+        self._writer = cast("StreamWriter", request.writer)
         self._payload = request.content
         self._keep_alive = request.keep_alive
         self._state: Exchange | None = None
@@ -132,6 +138,9 @@ class Performance:
         self._meter: Meter = NoMeter()
         self._body = b""
         self._sent = 0
+        self._chunked = False
+        self._stir: anyio.Event | None = None
+        self._push_error: Exception | None = None
         self._silent_since = 0.0
         self._receiving_since = 0.0
         self.held = 0
@@ -176,6 +185,8 @@ class Performance:
             if now - self._silent_since > upstream.idle_timeout:
                 self._silent_since = 0.0
                 answer.content.set_exception(SilentUpstreamError())
+                if self._stir is not None:
+                    self._stir.set()
         elif self._receiving_since:
             elapsed = now - self._receiving_since
             slow = elapsed > limits.BODY_GRACE and self._payload.total_bytes < elapsed * limits.BODY_RATE
@@ -301,7 +312,7 @@ class Performance:
         if self._answer is not None:
             self._answer.close()
         try:
-            if last and getattr(self._writer, "chunked", False):
+            if last and self._chunked:
                 await self._writer.write(last)
             else:
                 self._writer.send_headers()
@@ -353,6 +364,7 @@ class Performance:
             if self._request.version >= _HTTP_11:
                 headers["transfer-encoding"] = "chunked"
                 self._writer.enable_chunking()
+                self._chunked = True
             else:
                 self._keep_alive = False
         await self._write_head(answer.status, answer.reason or "", headers)
@@ -363,29 +375,68 @@ class Performance:
             return moves.UpstreamFailed(time.monotonic(), "idle_timeout", detail, self._sent, self._meter.reading())
 
     async def _pump(self, answer: UpstreamAnswer) -> moves.Input:
-        """Pass the body on."""
-        content, write, feed = answer.content, self._writer.write, self._meter.feed
-        monotonic, sent = time.monotonic, 0
+        """Pass the body on: pushed by what comes, as long as the caller takes it; awaited where one of them must be."""
+        content, write = answer.content, self._writer.write
         if content.total_bytes == 0 and not content.is_eof():
             self._writer.send_headers()  # the caller learns now that there is an answer; otherwise with its first bytes
         while True:
-            self._silent_since = monotonic()
+            self._silent_since = time.monotonic()
             try:
                 chunk = await content.readany()
             except READ_ERRORS:
-                return moves.UpstreamFailed(monotonic(), "cut", "", sent, self._meter.reading())
+                return moves.UpstreamFailed(time.monotonic(), "cut", "", self._sent, self._meter.reading())
             finally:
                 self._silent_since = 0.0
             if not chunk:
-                break
-            await write(chunk)
-            if not sent:
-                for output in self._step(moves.FirstByte(monotonic())):
+                return moves.Ended(time.monotonic(), self._sent, self._meter.reading())
+            await write(chunk, drain=False)
+            if not self._sent:
+                for output in self._step(moves.FirstByte(time.monotonic())):
                     await self._perform(output)
-            sent += len(chunk)
-            self._sent = sent
-            feed(chunk)
-        return moves.Ended(monotonic(), sent, self._meter.reading())
+            self._sent += len(chunk)
+            self._meter.feed(chunk)
+            if not content.is_eof():
+                await self._be_pushed(answer)
+            await self._writer.drain()
+
+    async def _be_pushed(self, answer: UpstreamAnswer) -> None:
+        """Let chunks pass in the callbacks that bring them, until there is something to wait for."""
+        self._stir = anyio.Event()
+        self._silent_since = time.monotonic()
+        answer.watch(self._push)
+        try:
+            self._push()  # what came since the last read
+            await self._stir.wait()
+        finally:
+            self._silent_since = 0.0
+            answer.unwatch(self._push)
+        if self._push_error is not None:
+            raise self._push_error
+
+    def _push(self) -> None:
+        """Pass on what has come; end the pushing when the answer ends or breaks, or the caller takes no more."""
+        answer, line, stir = self._answer, self._line, self._stir
+        if answer is None or stir is None:
+            return
+        content = answer.content
+        try:
+            self._pass_on(content)
+        except Exception as error:  # noqa: BLE001 - raised where the request is performed, not into the event loop
+            self._push_error = error
+        if self._push_error or content.is_eof() or content.exception() or line.transport is None or line.writing_paused:
+            answer.unwatch(self._push)
+            stir.set()
+
+    def _pass_on(self, content: StreamReader) -> None:
+        line, chunked = self._line, self._chunked
+        while content.exception() is None and (transport := line.transport) is not None and not line.writing_paused:
+            chunk = content.read_nowait()
+            if not chunk:
+                return
+            transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+            self._sent += len(chunk)
+            self._silent_since = time.monotonic()
+            self._meter.feed(chunk)
 
 
 def _length(text: str | None) -> int | None:

@@ -12,6 +12,7 @@ A shell: sends what it is given to the address it is given. Must not know why a 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
@@ -60,10 +61,33 @@ class SilentUpstreamError(Exception):
     """Set on a stream that has been silent for too long."""
 
 
+class _Protocol(ResponseHandler):
+    """aiohttp's protocol, which also tells at once when something has come or ended, and parses nothing in vain."""
+
+    on_change: Callable[[], None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, then tell; without data it is called from inside a read that makes room, and the reader reads on."""
+        super().data_received(data)
+        if data and self.on_change is not None:
+            self.on_change()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End what was not complete, then tell."""
+        super().connection_lost(exc)
+        if self.on_change is not None:
+            self.on_change()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """Resume only what was paused: a stream that never was needs no parsing after each chunk that is read of it."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+
 class UpstreamAnswer:
     """A provider's answer: its head, and its body as it comes."""
 
-    __slots__ = ("_connection", "content", "headers", "reason", "status")
+    __slots__ = ("_connection", "_protocol", "content", "headers", "reason", "status")
 
     def __init__(self, message: RawResponseMessage, content: StreamReader, connection: Connection) -> None:
         self.status: int = message.code
@@ -71,7 +95,18 @@ class UpstreamAnswer:
         self.headers: CIMultiDictProxy[str] = message.headers
         self.content = content
         self._connection: Connection | None = connection
+        self._protocol = connection.protocol
         content.on_eof(self._release)
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Call when something has come or ended, in the moment that it does; until ``unwatch``."""
+        if isinstance(self._protocol, _Protocol):
+            self._protocol.on_change = on_change
+
+    def unwatch(self, on_change: Callable[[], None]) -> None:
+        """Call no more. The connection may serve another answer by now, whose watch stays."""
+        if isinstance(self._protocol, _Protocol) and self._protocol.on_change == on_change:
+            self._protocol.on_change = None
 
     def close(self) -> None:
         """Close the connection, unless the answer is complete and it has gone back to the pool."""
@@ -97,15 +132,6 @@ class _Place:
         # What the connector asks: origin, TLS and proxy (none). Never sent itself.
         self.template = ClientRequest("GET", url, loop=asyncio.get_running_loop())
         self.timeout = ClientTimeout(total=None, connect=None, sock_connect=upstream.connect_timeout)
-
-
-class _Protocol(ResponseHandler):
-    """aiohttp's protocol, without parsing nothing again after each chunk that is read of a stream that was never paused."""
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
-        """Resume only what was paused."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
 
 
 class UpstreamPool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -407,27 +408,25 @@ def test_a_caller_who_stops_reading_holds_little_and_may_still_leave(stage: Scen
     def part(line: Line) -> None:
         line.request()
         line.send(SSE)
-        line.socket.settimeout(1.0)
-        try:
-            for _ in range(2000):
+        with contextlib.suppress(ConnectionError):
+            while True:
                 line.send(chunk(block))
                 sent.append(len(block))
-        except TimeoutError:
-            line.socket.settimeout(DEADLINE)
-            line.rest()
 
     done = stage.provider.plays(part)
     before = memory(gateway.pid)
     line = stage.post()
     line.until(b"\r\n\r\n")
-    threading.Event().wait(0)
     stage.fact("request.first_byte")
-    line.socket.settimeout(DEADLINE)
     wait_until_stalled(sent)
     assert memory(gateway.pid) - before < 4 * 1024 * 1024
+    line.until(DELTA[:10])
+    while len(line.received) < 20_000_000:  # it reads again, and everything goes on
+        line.received += line.socket.recv(1 << 20)
     line.reset()
     assert done.wait(DEADLINE)
     assert stage.fact("request.cancelled").phase == "stream"
+    assert "Traceback" not in gateway.log_text()
 
 
 def memory(pid: int) -> int:
@@ -436,7 +435,7 @@ def memory(pid: int) -> int:
 
 
 def wait_until_stalled(sent: list[int]) -> None:
-    """Wait until nothing more is taken: the count stays for a second, which is the sender's own deadline."""
+    """Wait until nothing more is taken for a second."""
     count = -1
     while count != len(sent):
         count = len(sent)
