@@ -258,7 +258,8 @@ class LaunchEnded:
 
 
 # ---------------------------------------------------------------------------------------------------- session.*
-# Subject: session/<session>. Published by the registry alone, as effects of its fold.
+# Subject: session/<session>, and of session.identified session/<provisional>, so that whoever waits for that one hears it.
+# Published by the registry alone, as effects of its fold.
 
 
 @_event

@@ -41,7 +41,8 @@ def process_seen(state: State, event: Recorded, data: ProcessSeen) -> None:
     note_process(state, process, data.terminal_missing)
     if data.terminal is not None:
         said = terminal_statement(data.terminal, data.evidence, "process")
-        note_about(state, process, said, event)
+        if said not in data.evidence:
+            note_about(state, process, said, event)
         name_terminal(state, process, data.terminal, said, event)
     if data.launch is not None:
         launch = launch_of(state, data.launch, event)

@@ -6,6 +6,7 @@ Pure: the time comes from the caller. Must not know how a state came about (``fo
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from actors.registry import judgement
@@ -13,6 +14,7 @@ from actors.registry.sentences import because
 from actors.registry.state import Claim, Line, Process, Session, State
 from actors.registry.tables import moment
 from schemas.events import Usage
+from schemas.evidence import Evidence
 from schemas.identity import SessionId
 from schemas.rows import Activity, AsOf, Decision, EvidenceLine, Explanation, SessionRow, SessionTable
 
@@ -207,34 +209,39 @@ def _usage(claims: list[Claim]) -> Usage | None:
 
 
 def _evidence(state: State, session: Session) -> tuple[EvidenceLine, ...]:
-    """Return every statement about a session, its processes and what it was known as, by rank and then position."""
-    lines: list[Line] = list(session.lines.values())
-    overruled: dict[int, str] = {}
-    for process in judgement.processes(state, session):
-        lines += process.lines.values()
-        former = state.sessions.get(process.session)
-        if former is not None and former is not session and judgement.canonical(state, former.id) == session.id:
-            lines += former.lines.values()
-        overruled.update({id(line): reason for line, reason in judgement.contradicted(process)})
-        lines += [line for line in process.terminals.values() if id(line) in overruled]
-    for launch in session.launches:
-        former = state.sessions.get(SessionId(launch))
-        if former is not None and former is not session and judgement.canonical(state, former.id) == session.id:
-            lines += former.lines.values()
-    unique = {id(line): line for line in lines}.values()
-    return tuple(
-        EvidenceLine(
-            position=line.position,
-            time=line.time,
-            type=line.type,
-            source=line.source,
-            evidence=judgement.rejected(line.evidence, overruled[id(line)]) if id(line) in overruled else line.evidence,
-            repeated=line.repeated,
-        )
-        for line in sorted(
-            unique, key=lambda line: (line.evidence.rank, line.position, line.evidence.kind, line.evidence.value)
-        )
+    """Return every statement about a session, its processes and what it was known as, by rank and then position.
+
+    A terminal that a better statement overrules is shown as rejected wherever it was named.
+    """
+    held = judgement.processes(state, session)
+    former = [state.sessions.get(name) for name in (*(one.session for one in held), *map(SessionId, session.launches))]
+    lines: list[Line] = [*session.lines.values(), *(line for process in held for line in process.lines.values())]
+    for other in former:
+        if other is not None and other is not session and judgement.canonical(state, other.id) == session.id:
+            lines += other.lines.values()
+    overruled = {line.evidence.value: reason for process in held for line, reason in judgement.contradicted(process)}
+    named = {line.evidence.value for line in lines}
+    lines += [line for one in held for key, line in one.terminals.items() if key in overruled and key not in named]
+    merged: dict[Evidence, EvidenceLine] = {}
+    for line in sorted({id(line): line for line in lines}.values(), key=lambda line: line.position):
+        said = line.evidence
+        if said.proves == "terminal" and not said.rejected and said.value in overruled:
+            said = judgement.rejected(said, overruled[said.value])
+        merged[said] = _line(line, said, merged.get(said))
+    return tuple(sorted(merged.values(), key=_by_rank))
+
+
+def _line(line: Line, said: Evidence, earlier: EvidenceLine | None) -> EvidenceLine:
+    """Return a statement where it was made first, and how often by whomever."""
+    if earlier is not None:
+        return replace(earlier, repeated=earlier.repeated + line.repeated)
+    return EvidenceLine(
+        position=line.position, time=line.time, type=line.type, source=line.source, evidence=said, repeated=line.repeated
     )
+
+
+def _by_rank(line: EvidenceLine) -> tuple[int, int, str, str]:
+    return line.evidence.rank, line.position, line.evidence.kind, line.evidence.value
 
 
 def _decisions(session: Session) -> tuple[Decision, ...]:

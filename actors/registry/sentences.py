@@ -85,12 +85,12 @@ def _terminal(state: State, session: Session, row: SessionRow) -> Iterator[str]:
 
 def _requests(session: Session, row: SessionRow) -> Iterator[str]:
     if row.requests:
-        yield (
-            f"{row.requests} requests: {row.in_flight} in flight, {row.failures} failed, {row.cancellations} cancelled"
-            + (f"; routed to {row.routing_provider}" if row.routing_provider else "")
-        )
+        outcomes = f"{row.in_flight} in flight, {row.failures} failed, {row.cancellations} cancelled"
+        routed = f"; routed to {row.routing_provider}" if row.routing_provider else ""
+        yield f"{_count(row.requests, 'request')}: {outcomes}{routed}"
     if row.auxiliary_requests:
-        yield f"{row.auxiliary_requests} more belong to no conversation (titles, model lists) and count for its process only"
+        more = _count(row.auxiliary_requests, "request")
+        yield f"{more} more of no conversation (titles, model lists), counted for its process only"
     for name, claim in session.disputes.items():
         if claim.rejected:
             yield f"{claim.requests} of its requests claimed {name}: {claim.rejected}"
@@ -99,8 +99,12 @@ def _requests(session: Session, row: SessionRow) -> Iterator[str]:
 def _contradictions(state: State, session: Session, row: SessionRow) -> Iterator[str]:
     if not row.conflicts:
         return
-    yield f"{row.conflicts} contradictions; what ranks higher stands:"
+    yield f"{_count(row.conflicts, 'contradiction')}; what ranks higher stands:"
     for _, said in judgement.conflicts(state, session).values():
         yield f"rejected {said.proves} {said.value} (rank {int(said.rank)}, {said.kind}): {said.rejected}"
     if session.conflicts_omitted:
         yield f"{session.conflicts_omitted} more contradictions are counted and not listed"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

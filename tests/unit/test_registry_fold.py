@@ -315,8 +315,8 @@ def test_a_better_ranked_terminal_stands_and_the_other_is_a_conflict() -> None:
     story.seen(P, terminal=TAB, launch=L)
     row = story.row(L)
     assert (row.terminal, row.conflicts) == (OTHER_TAB, 1)
-    rejected = [line.evidence for line in story.explain(L).evidence if line.evidence.rejected]
-    assert [(said.value, said.conflict) for said in rejected] == [(TAB, True)]
+    said = [line.evidence for line in story.explain(L).evidence if line.evidence.proves == "terminal"]
+    assert [(one.value, one.conflict) for one in said] == [(OTHER_TAB, False), (TAB, True)]
 
 
 def test_terminals_of_equal_rank_are_ambiguous_with_candidates() -> None:
