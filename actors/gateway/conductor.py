@@ -6,9 +6,7 @@ One ``Performance`` is one request. It runs in the task that aiohttp gives each 
 every wait of it ends then, and the provider's connection is closed before anything else is done. Outputs are performed in
 order; the last of them may yield the next input. Nothing here decides what is said, to whom, or with which status.
 
-The pump between provider and caller costs one write and one look a chunk, in the very callback that brought it: no task
-wakes up as long as the caller takes what comes. Deadlines are ``silent_since``, which the sweep compares. Must not know how
-identity is found or what an answer means.
+Must not know how identity is found or what an answer means.
 """
 
 from __future__ import annotations
@@ -22,7 +20,6 @@ from typing import Any, Final, cast
 import anyio
 import anyio.to_thread
 from aiohttp.http_writer import StreamWriter
-from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
@@ -36,8 +33,9 @@ from actors.gateway.head import Fields, Head, read_head
 from actors.gateway.identity import Identity
 from actors.gateway.peek import requested_model
 from actors.gateway.providers import Providers, Upstream
+from actors.gateway.pump import Pump, UpstreamBrokeOffError
 from actors.gateway.server import CallerConnection, fields_of
-from actors.gateway.upstream import READ_ERRORS, SilentUpstreamError, UpstreamAnswer, UpstreamError, UpstreamPool
+from actors.gateway.upstream import UpstreamAnswer, UpstreamError, UpstreamPool
 from actors.gateway.usage import Meter, NoMeter, meter_for
 from schemas.identity import RequestId
 from schemas.ids import RANDOM_BYTES, uuid7
@@ -103,7 +101,6 @@ class Performance:
         "_answer",
         "_body",
         "_cause",
-        "_chunked",
         "_conductor",
         "_due",
         "_head",
@@ -111,13 +108,10 @@ class Performance:
         "_line",
         "_meter",
         "_payload",
-        "_push_error",
+        "_pump",
         "_receiving_since",
         "_request",
-        "_sent",
-        "_silent_since",
         "_state",
-        "_stir",
         "_upstream",
         "_writer",
         "held",
@@ -136,12 +130,8 @@ class Performance:
         self._answer: UpstreamAnswer | None = None
         self._upstream: Upstream | None = None
         self._meter: Meter = NoMeter()
+        self._pump: Pump | None = None
         self._body = b""
-        self._sent = 0
-        self._chunked = False
-        self._stir: anyio.Event | None = None
-        self._push_error: Exception | None = None
-        self._silent_since = 0.0
         self._receiving_since = 0.0
         self.held = 0
 
@@ -180,13 +170,10 @@ class Performance:
 
     def expire(self, now: float) -> None:
         """End the wait for a provider that is silent, or for a body that does not come."""
-        answer, upstream = self._answer, self._upstream
-        if self._silent_since and answer is not None and upstream is not None:
-            if now - self._silent_since > upstream.idle_timeout:
-                self._silent_since = 0.0
-                answer.content.set_exception(SilentUpstreamError())
-                if self._stir is not None:
-                    self._stir.set()
+        pump, upstream = self._pump, self._upstream
+        if pump is not None and upstream is not None:
+            if pump.silent_since and now - pump.silent_since > upstream.idle_timeout:
+                pump.give_up()
         elif self._receiving_since:
             elapsed = now - self._receiving_since
             slow = elapsed > limits.BODY_GRACE and self._payload.total_bytes < elapsed * limits.BODY_RATE
@@ -312,7 +299,7 @@ class Performance:
         if self._answer is not None:
             self._answer.close()
         try:
-            if last and self._chunked:
+            if last and self._writer.chunked:
                 await self._writer.write(last)
             else:
                 self._writer.send_headers()
@@ -364,79 +351,26 @@ class Performance:
             if self._request.version >= _HTTP_11:
                 headers["transfer-encoding"] = "chunked"
                 self._writer.enable_chunking()
-                self._chunked = True
             else:
                 self._keep_alive = False
         await self._write_head(answer.status, answer.reason or "", headers)
+        self._pump = Pump(answer, self._line, self._writer, self._meter)
         try:
-            return await self._pump(answer)
-        except SilentUpstreamError:
-            detail = f"{upstream.idle_timeout:g} s"
-            return moves.UpstreamFailed(time.monotonic(), "idle_timeout", detail, self._sent, self._meter.reading())
+            await self._pump.run(self._first_byte)
+        except UpstreamBrokeOffError as broke:
+            problem: moves.Problem = "idle_timeout" if broke.silent else "cut"
+            detail = f"{upstream.idle_timeout:g} s" if broke.silent else ""
+            return moves.UpstreamFailed(time.monotonic(), problem, detail, self._sent, self._meter.reading())
+        return moves.Ended(time.monotonic(), self._sent, self._meter.reading())
 
-    async def _pump(self, answer: UpstreamAnswer) -> moves.Input:
-        """Pass the body on: pushed by what comes, as long as the caller takes it; awaited where one of them must be."""
-        content, write = answer.content, self._writer.write
-        if content.total_bytes == 0 and not content.is_eof():
-            self._writer.send_headers()  # the caller learns now that there is an answer; otherwise with its first bytes
-        while True:
-            self._silent_since = time.monotonic()
-            try:
-                chunk = await content.readany()
-            except READ_ERRORS:
-                return moves.UpstreamFailed(time.monotonic(), "cut", "", self._sent, self._meter.reading())
-            finally:
-                self._silent_since = 0.0
-            if not chunk:
-                return moves.Ended(time.monotonic(), self._sent, self._meter.reading())
-            await write(chunk, drain=False)
-            if not self._sent:
-                for output in self._step(moves.FirstByte(time.monotonic())):
-                    await self._perform(output)
-            self._sent += len(chunk)
-            self._meter.feed(chunk)
-            if not content.is_eof():
-                await self._be_pushed(answer)
-            await self._writer.drain()
+    def _first_byte(self) -> None:
+        for output in self._step(moves.FirstByte(time.monotonic())):
+            if isinstance(output, moves.Publish):
+                self._publish(output)
 
-    async def _be_pushed(self, answer: UpstreamAnswer) -> None:
-        """Let chunks pass in the callbacks that bring them, until there is something to wait for."""
-        self._stir = anyio.Event()
-        self._silent_since = time.monotonic()
-        answer.watch(self._push)
-        try:
-            self._push()  # what came since the last read
-            await self._stir.wait()
-        finally:
-            self._silent_since = 0.0
-            answer.unwatch(self._push)
-        if self._push_error is not None:
-            raise self._push_error
-
-    def _push(self) -> None:
-        """Pass on what has come; end the pushing when the answer ends or breaks, or the caller takes no more."""
-        answer, line, stir = self._answer, self._line, self._stir
-        if answer is None or stir is None:
-            return
-        content = answer.content
-        try:
-            self._pass_on(content)
-        except Exception as error:  # noqa: BLE001 - raised where the request is performed, not into the event loop
-            self._push_error = error
-        if self._push_error or content.is_eof() or content.exception() or line.transport is None or line.writing_paused:
-            answer.unwatch(self._push)
-            stir.set()
-
-    def _pass_on(self, content: StreamReader) -> None:
-        line, chunked = self._line, self._chunked
-        while content.exception() is None and (transport := line.transport) is not None and not line.writing_paused:
-            chunk = content.read_nowait()
-            if not chunk:
-                return
-            transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-            self._sent += len(chunk)
-            self._silent_since = time.monotonic()
-            self._meter.feed(chunk)
+    @property
+    def _sent(self) -> int:
+        return 0 if self._pump is None else self._pump.sent
 
 
 def _length(text: str | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -160,6 +161,28 @@ def test_a_first_chunk_arrives_before_the_stream_goes_on(stage: Scene) -> None:
     line.until(b"\r\n\r\n")
     go_on.set()
     assert COMPLETED in line.until(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("framing", ["chunked", "length", "until the end"])
+def test_large_answers_are_the_same_bytes_however_they_come_and_are_taken(stage: Scene, framing: str) -> None:
+    gateway = stage.start(bus=False)
+    blocks = [os.urandom(size) for size in (1, 2, 3, 70_000, 1, 300_000, 16, 1_000_000, 5) * 3]
+    whole = b"".join(blocks)
+
+    def part(line: Line) -> None:
+        line.request()
+        head = {"chunked": "transfer-encoding: chunked", "length": f"content-length: {len(whole)}", "until the end": "x: y"}
+        line.send(f"HTTP/1.1 200 OK\r\n{head[framing]}\r\n\r\n".encode())
+        for block in blocks:
+            line.send(chunk(block) if framing == "chunked" else block)
+        if framing == "chunked":
+            line.send(b"0\r\n\r\n")
+
+    stage.provider.plays(part)
+    status, _, body = stage.post().answer()
+    assert status == 200
+    assert hashlib.sha256(body).digest() == hashlib.sha256(whole).digest()
+    assert "Traceback" not in gateway.log_text()
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
