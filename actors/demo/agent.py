@@ -2,7 +2,7 @@
 
 Run by ``tabwire up --demo`` and by hand: ``python -m actors.demo.agent --base-url http://127.0.0.1:8129/v1 --turns 2``.
 It ends by itself: after its turns, at the end of its lifetime, when its terminal goes away, or when the gateway has been
-away for half a minute. Exit codes: 0 done, 1 a turn failed or no gateway, 2 wrong usage.
+away for some seconds. Exit codes: 0 done, 1 a turn failed or no gateway, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import count
 from uuid import uuid4
 
@@ -23,7 +24,8 @@ from actors.demo.cast import BASE_URL_VARIABLE, GO_SECONDS, LIFETIME, MODULE
 from actors.demo.dialogue import Answer, body, headers, hear, refusal
 
 MAX_LIFETIME = 3600.0
-GATEWAY_AWAY_SECONDS = 30.0
+GATEWAY_AWAY_SECONDS = 5.0
+GATEWAY_CHECK_SECONDS = 1.0
 TERMINAL_CHECK_SECONDS = 1.0
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _PROMPTS = ("Hello, is anybody there?", "What did I say before?", "Thank you.")
@@ -57,13 +59,29 @@ class Agent:
             return 1
         if options.turns == 0:
             say("  ready; waiting for a first prompt")
-            await anyio.sleep_forever()
+            await self._outlast_gateway()
         async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
             for turn in count() if options.turns is None else range(options.turns):
                 if turn:
                     await anyio.sleep(options.pace)
                 await self._turn(client, self._prompts[turn % len(self._prompts)])
         return 1 if self._failures else 0
+
+    async def _outlast_gateway(self) -> None:
+        """Stay until the gateway has been away for too long, without a request that would make this session known.
+
+        Raises:
+            GatewayAwayError: it stayed away.
+
+        """
+        place = httpx.URL(self._options.base_url)
+        last_seen = time.monotonic()
+        while time.monotonic() - last_seen <= GATEWAY_AWAY_SECONDS:
+            with suppress(OSError), anyio.move_on_after(GATEWAY_CHECK_SECONDS):
+                async with await anyio.connect_tcp(place.host, place.port or 80):
+                    last_seen = time.monotonic()
+            await anyio.sleep(GATEWAY_CHECK_SECONDS)
+        raise GatewayAwayError(f"the gateway has been away for {GATEWAY_AWAY_SECONDS:g} s")
 
     async def _turn(self, client: httpx.AsyncClient, prompt: str) -> None:
         say(f"> {prompt}")

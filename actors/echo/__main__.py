@@ -8,15 +8,24 @@ import sys
 
 import anyio
 
-from actors.echo.server import LOOPBACK, serving
+from actors.echo.server import LOOPBACK, PortError, serving
 from actors.runtime.actor import Actor, run_actor
+from schemas.config import ConfigError
 
 
 async def serve(actor: Actor) -> None:
-    """Serve on the configured port until told to stop."""
-    async with serving(actor.config.echo.port) as port:
-        actor.ready(port=port)
-        await actor.stopping.wait()
+    """Serve on the configured port until told to stop.
+
+    Raises:
+        ConfigError: the port cannot be had.
+
+    """
+    try:
+        async with serving(actor.config.echo.port) as port:
+            actor.ready(port=port)
+            await actor.stopping.wait()
+    except PortError as error:
+        raise ConfigError(str(actor.paths.config_file), 0, "echo.port", str(error)) from error
 
 
 async def _serve_alone(port: int) -> None:

@@ -124,6 +124,8 @@ def run_actor(name: str, main: Main, *, inspectable: bool = True) -> NoReturn:
     code = _lead_a_life(name, main, log, said, [reason for reason in weaknesses if reason])
     said.drain(_LAST_WORDS)
     written.drain(_LAST_WORDS)
+    # Python takes its own signal routines down before it is gone: a SIGTERM in that moment would turn this code into a kill.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(code)
 
 
