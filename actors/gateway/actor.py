@@ -6,6 +6,7 @@ Never ends for lack of a broker: facts wait in the outbox, bounded, and requests
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from typing import Any, Final
@@ -69,6 +70,8 @@ async def main(actor: Actor) -> None:
         listener = await asyncio.get_running_loop().create_server(server, sock=listening)  # aiohttp's own way in
         tasks.start_soon(_sweep, server, conductor)
         tasks.start_soon(_say_status, actor, providers, outbox)
+        gc.collect()
+        gc.freeze()  # what is here now stays: not to be looked through again and again
         actor.ready(url=f"http://127.0.0.1:{port}/v1", default_provider=config.default_provider)
         await actor.stopping.wait()
         listener.close()

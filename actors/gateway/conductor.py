@@ -103,6 +103,7 @@ class Performance:
         "_cause",
         "_conductor",
         "_due",
+        "_facts",
         "_head",
         "_keep_alive",
         "_line",
@@ -127,6 +128,7 @@ class Performance:
         self._state: Exchange | None = None
         self._due: tuple[moves.Output, ...] = ()
         self._cause: str | None = None
+        self._facts: list[moves.Publish] = []
         self._answer: UpstreamAnswer | None = None
         self._upstream: Upstream | None = None
         self._meter: Meter = NoMeter()
@@ -208,8 +210,16 @@ class Performance:
                 self._publish(output)
 
     def _publish(self, output: moves.Publish) -> None:
+        """Tell a fact as soon as there is nothing better to do: not before the bytes that are on their way."""
+        if not self._facts:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._facts.append(output)
+
+    def _tell(self) -> None:
+        facts, self._facts = self._facts, []
         if self._state is not None:
-            self._cause = self._conductor.tell(output.subject, output.event, self._state.request, self._cause)
+            for fact in facts:
+                self._cause = self._conductor.tell(fact.subject, fact.event, self._state.request, self._cause)
 
     async def _perform(self, output: moves.Output) -> moves.Input | None:
         happened: moves.Input | None = None
@@ -229,8 +239,8 @@ class Performance:
                 await self._finish()
             case moves.Answer():
                 await self._write_answer(output)
-            case moves.Break(last):
-                await self._break(last)
+            case moves.Break():
+                await self._break(output)
         return happened
 
     # ------------------------------------------------------------------------------------------------ the caller's side
@@ -293,14 +303,16 @@ class Performance:
         except ConnectionError:
             self._keep_alive = False  # it left with the whole answer
 
-    async def _break(self, last: bytes) -> None:
-        """Close without a clean end; ``last`` goes where it can still be read."""
+    async def _break(self, output: moves.Break) -> None:
+        """Close early; the last bytes go where they can still be read."""
         self._keep_alive = False
         if self._answer is not None:
             self._answer.close()
         try:
-            if last and self._writer.chunked:
-                await self._writer.write(last)
+            if output.last and self._writer.chunked:
+                await self._writer.write(output.last)
+                if output.ended:
+                    await self._writer.write_eof()
             else:
                 self._writer.send_headers()
         except ConnectionError:

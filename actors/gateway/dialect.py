@@ -57,6 +57,11 @@ def error_body(dialect: Dialect, status: int, code: str, message: str, request: 
     return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
+# Codex 0.169 shows the message of `response.failed` only when the stream ends behind it as HTTP says it must; torn, it shows
+# "error decoding response body" instead. Elsewhere the torn framing is what tells a cut answer from a whole one.
+ERROR_ENDS_STREAM: Final = ("openai.responses",)
+
+
 def stream_error(dialect: Dialect, code: str, message: str, response: str | None) -> bytes:
     """Write the event that ends a stream badly, as bytes to append to it; empty when the dialect has none.
 

@@ -13,7 +13,8 @@ Outputs are performed by the shell in order. Every request that was let in ends 
 ``request.*`` facts. Refusals of the protocol itself (a websocket upgrade) are no requests and no facts.
 
 Success is the end of the stream as its dialect says it, not the status line. What was sent to a caller is never taken
-back: after the first byte a failure is the dialect's error event and a connection closed without a clean end.
+back: after the first byte a failure is the dialect's error event, never an event that means success, and the connection is
+closed. Behind ``response.failed`` HTTP's framing is ended, behind any other it stays torn (``dialect.ERROR_ENDS_STREAM``).
 
 Pure: times come with the inputs (seconds of a monotonic clock). Must not know sockets, the bus, or how identity is found.
 """
@@ -21,6 +22,7 @@ Pure: times come with the inputs (seconds of a monotonic clock). Must not know s
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -114,7 +116,7 @@ Result = tuple[Exchange, tuple[Output, ...]]
 
 def begin(request: RequestId, at: float, door: Door, head: Head, kernel: Kernel, *, peer: str) -> Result:
     """Take the head of a request: let it in, or refuse it."""
-    state = Exchange(request, head, read_claims(head.fields), at, "admission", subject("request", request))
+    state = Exchange(request, head, read_claims(head.fields), at, "admission", f"request/{request}")
     if (refusal := admission.check_method(head)) is not None:
         return _refuse(state, at, refusal)
     if head.target.place != "api":
@@ -136,6 +138,11 @@ def step(state: Exchange, happened: Input) -> Result:
     return _STEPS[type(happened)](state, happened)
 
 
+@lru_cache(maxsize=1024)
+def _session_subject(session: SessionId) -> str:
+    return subject("session", session)
+
+
 # ------------------------------------------------------------------------------------------------------------ steps
 
 
@@ -150,7 +157,7 @@ def _identified(state: Exchange, happened: Identified) -> Result:
         return _refuse(state, happened.at, _policy(state, "launch_ended", text))
     who = attribute(happened.caller, standing, state.claims)
     elapsed = _ms(happened.at - state.started)
-    about = state.about if who.session is None else subject("session", who.session)
+    about = state.about if who.session is None else _session_subject(who.session)
     state = msgspec.structs.replace(state, phase="routing", about=about, attribution=who, attribution_ms=elapsed)
     attributed = RequestAttributed(
         request=state.request,
@@ -240,7 +247,7 @@ def _ended(state: Exchange, happened: Ended) -> Result:
     if state.streaming and reading.ending is None and state.head.dialect in _ENDING:
         text = f"{name} ended the stream without the event that ends an answer"
         last = dialect.stream_error(state.head.dialect, "stream_truncated", text, reading.response)
-        return _end_badly(state, happened, "stream_truncated", text, Break(last))
+        return _end_badly(state, happened, "stream_truncated", text, _break(state, last))
     if reading.ending == "failed":
         text = f"{name} ended its answer with the error {reading.error or 'unnamed'!r}"
         return _end_badly(state, happened, "response_failed", text, Finish())
@@ -271,7 +278,7 @@ def _upstream_failed(state: Exchange, happened: UpstreamFailed) -> Result:
     code, text = _upstream_text(state.provider or "", happened)
     if state.phase in ("response_head", "stream"):
         last = dialect.stream_error(state.head.dialect, code, text, happened.reading.response) if state.streaming else b""
-        return _end_badly(state, happened, code, text, Break(last))
+        return _end_badly(state, happened, code, text, _break(state, last))
     status = 504 if happened.problem in ("connect_timeout", "first_byte_timeout") else 502
     return _refuse(state, happened.at, Refusal(status, code, text))
 
@@ -368,6 +375,10 @@ def _fail(
         served_model=reading.model,
     )
     return _over(state), (Publish(state.about, failed),)
+
+
+def _break(state: Exchange, last: bytes) -> Break:
+    return Break(last, ended=bool(last) and state.head.dialect in dialect.ERROR_ENDS_STREAM)
 
 
 def _answer(state: Exchange, status: int, code: str, message: str, *, close: bool = False) -> Answer:

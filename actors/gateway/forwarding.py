@@ -5,7 +5,8 @@ Pure. Unknown fields pass unchanged and in order. Must not know where a provider
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 from actors.gateway.head import Fields
@@ -37,22 +38,35 @@ _OWN: Final = "x-tabwire-"
 
 def request_fields(fields: Fields, *, passthrough: bool) -> list[tuple[str, str]]:
     """Return the fields of a request that go on to its provider."""
-    stop = _REQUEST_PASSTHROUGH if passthrough else _REQUEST
-    return _passing(fields.items(), stop, fields.get("connection", ""))
+    stops = _stops_login_passed if passthrough else _stops_request
+    return _passing(fields.items(), stops, fields.get("connection", ""))
 
 
 def answer_fields(fields: Fields, *, passthrough: bool) -> list[tuple[str, str]]:
     """Return the fields of an answer that go on to the caller."""
-    return _passing(fields.items(), _HOP if passthrough else _ANSWER, fields.get("connection", ""))
+    return _passing(fields.items(), _stops_hop if passthrough else _stops_answer, fields.get("connection", ""))
 
 
-def _passing(items: Iterable[tuple[str, str]], stop: frozenset[str], connection: str) -> list[tuple[str, str]]:
-    named: Iterable[str] = ()
+def _passing(items: Iterable[tuple[str, str]], stops: Callable[[str], bool], connection: str) -> list[tuple[str, str]]:
+    passed = [(name, value) for name, value in items if not stops(name)]
     if connection and connection not in ("keep-alive", "close"):
         named = {name.strip().lower() for name in connection.split(",")}
-    passed = []
-    for name, value in items:
-        lower = name.lower()
-        if lower not in stop and lower not in named and not lower.startswith(_OWN):
-            passed.append((name, value))
+        passed = [(name, value) for name, value in passed if name.lower() not in named]
     return passed
+
+
+def _stopping(stop: frozenset[str]) -> Callable[[str], bool]:
+    """Build a test of names; names recur, in few spellings."""
+
+    @lru_cache(maxsize=512)
+    def stops(name: str) -> bool:
+        lower = name.lower()
+        return lower in stop or lower.startswith(_OWN)
+
+    return stops
+
+
+_stops_request: Final = _stopping(_REQUEST)
+_stops_login_passed: Final = _stopping(_REQUEST_PASSTHROUGH)
+_stops_answer: Final = _stopping(_ANSWER)
+_stops_hop: Final = _stopping(_HOP)

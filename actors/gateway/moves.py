@@ -145,9 +145,14 @@ class Answer(Struct, frozen=True):
 
 
 class Break(Struct, frozen=True):
-    """Write these last bytes and close the caller's connection without a clean end."""
+    """Write these last bytes and close the caller's connection.
+
+    ``ended``: the bytes are the dialect's own end of an answer, so HTTP's framing is ended behind them too; otherwise it
+    stays torn, and the caller knows by that.
+    """
 
     last: bytes = b""
+    ended: bool = False
 
 
 Output = Publish | Identify | ReadBody | Send | Relay | Finish | Answer | Break
