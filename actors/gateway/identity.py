@@ -16,7 +16,7 @@ Everything here is bounded: searches at once, searches waiting, processes rememb
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import anyio
@@ -116,21 +116,21 @@ class Identity:
 
     def accept(self, local: Address, remote: Address) -> Acquaintance:
         """Ask the kernel about a connection that was accepted just now."""
+        peer, missing = None, _GONE
         try:
             peer = self._probe.peer(local, remote)
         except ProbeError as error:
-            self._log.warning("the kernel was not asked", reason=str(error))
-            peer = None
+            missing = str(error)
+            self._log.warning("the kernel could not be asked about a caller", reason=missing)
         if peer is None:
-            acquaintance = Acquaintance(None, Kernel(None, _GONE))
-            acquaintance.settle(unknown_caller(_GONE))
+            acquaintance = Acquaintance(None, Kernel(None, missing))
+            acquaintance.settle(unknown_caller(missing))
             return acquaintance
         acquaintance = Acquaintance(peer, Kernel(peer.uid == self._user))
         if not acquaintance.kernel.same_user:
             acquaintance.settle(unknown_caller("another user's process is not looked at"))
             return acquaintance
-        pid = self._probe.owner(peer, self._candidates())
-        if pid is None or not self._settle_with(acquaintance, pid):
+        if not self._recognise(acquaintance, peer, self._candidates()):
             try:
                 self._wanted.send_nowait(acquaintance)
             except anyio.WouldBlock:
@@ -145,9 +145,7 @@ class Identity:
         record = standing.record
         if acquaintance.caller is None and acquaintance.peer is not None:
             # Most likely the launched process itself: cheaper to ask about than to wait for the search.
-            pid = self._probe.owner(acquaintance.peer, (record.process.pid,))
-            if pid is not None:
-                self._settle_with(acquaintance, pid)
+            self._recognise(acquaintance, acquaintance.peer, (record.process.pid,))
         caller = await acquaintance.wait()
         if caller.process is None:
             return caller, standing
@@ -156,7 +154,11 @@ class Identity:
         related = acquaintance.relations.get(record.launch, False)
         if not related:
             # Once proven it stays true, though a process in between may exit; "not proven" is asked again.
-            related = self._probe.is_descendant(caller.process, record.process)
+            try:
+                related = self._probe.is_descendant(caller.process, record.process)
+            except ProbeError as error:
+                self._log.warning("a descent could not be read", launch=record.launch, reason=str(error))
+                return caller, standing
             acquaintance.relations[record.launch] = related
         return caller, Standing("living", record, "descendant" if related else "stranger")
 
@@ -171,12 +173,15 @@ class Identity:
                 break
         return pids
 
-    def _settle_with(self, acquaintance: Acquaintance, pid: int) -> bool:
-        """Read a process for a connection; False when it is not what it was a moment ago."""
+    def _recognise(self, acquaintance: Acquaintance, peer: Peer, known: Iterable[int]) -> bool:
+        """Look for the caller among known processes; False when it is none of them, or not what it was a moment ago."""
         try:
-            facts = self._probe.process(pid, holding=acquaintance.peer)
+            pid = self._probe.owner(peer, known)
+            if pid is None:
+                return False
+            facts = self._probe.process(pid, holding=peer)
         except ProbeError:
-            return False
+            return False  # the full search asks again, and says what is wrong
         acquaintance.settle(self._meet(facts))
         return True
 
@@ -251,6 +256,9 @@ class Identity:
             watch = self._probe.exit_watch(process)
         except ProcessGoneError:
             return False
+        except ProbeError as error:
+            self._log.warning("not watched", process=process_id(process), reason=str(error))
+            return False
         self._watched[process] = watch
         self._pending.append(watch)
         self._watch_wanted.set()
@@ -277,13 +285,24 @@ class Identity:
             await self.launches.refresh()
             await anyio.sleep(limits.LAUNCH_POLL)
 
-    def _launch_began(self, record: LaunchRecord) -> bool:
-        """Watch a launched process; a launch whose process is gone has ended while nobody looked."""
+    def _launch_began(self, record: LaunchRecord) -> bool | None:
+        """Watch a launched process; a launch whose process is gone has ended while nobody looked. None: it cannot be told."""
         if not self._watch(record.process):
+            if self._lives(record.process):
+                return None
             self._tell_ended(record.launch)
             return False
         self._launched.setdefault(record.process, set()).add(record.launch)
         return True
+
+    def _lives(self, process: ProcessKey) -> bool:
+        """Tell whether a process that cannot be watched may still live."""
+        try:
+            return self._probe.process(process.pid).key == process
+        except ProcessGoneError:
+            return False
+        except ProbeError:
+            return True
 
     def _launch_ended(self, launch: LaunchId) -> None:
         self.launches.end(launch)

@@ -25,9 +25,9 @@ _UNKNOWN: Final = Standing("unknown")
 
 
 class LaunchBook:
-    """What is known of launches; ``began`` is told of each new record and answers whether its process lives."""
+    """What is known of launches; ``began`` is told of each new record and answers whether its process lives (None: not to be told now)."""
 
-    def __init__(self, paths: Paths, log: Any, began: Callable[[LaunchRecord], bool]) -> None:
+    def __init__(self, paths: Paths, log: Any, began: Callable[[LaunchRecord], bool | None]) -> None:
         self._paths = paths
         self._log = log
         self._began = began
@@ -99,8 +99,11 @@ class LaunchBook:
         for digest, record in present.items():
             if digest in self._living or digest in self._ended:
                 continue
-            if self._began(record):
+            lives = self._began(record)
+            if lives:
                 self._living[digest] = record
+            elif lives is None:
+                self._seen = None  # asked again at the next look
             else:
                 self._bury(digest, record)
 

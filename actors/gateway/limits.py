@@ -41,6 +41,6 @@ KNOWN_CANDIDATES: Final = 16
 SEARCHES: Final = 2  # full scans at once
 LAUNCH_POLL: Final = 1.0
 ENDED_LAUNCHES: Final = 1024
-PROCESSES: Final = 4096
+PROCESSES: Final = 384  # watched at once; each takes a descriptor, beside two for each connection, of the usual 1,024
 
 SHUTDOWN_GRACE: Final = 2.0

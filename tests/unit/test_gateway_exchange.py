@@ -282,10 +282,11 @@ def test_a_redirect_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize("problem", ["cut", "idle_timeout"])
-def test_a_cut_stream_ends_with_the_dialect_s_error_and_never_cleanly(problem: Any) -> None:
+def test_a_cut_stream_ends_with_the_dialect_s_failure(problem: Any) -> None:
     play = Playbook(head()).streaming().then(moves.UpstreamFailed, problem, "", 50, Reading(response="resp_1"))
     (last,) = play.outputs
     assert isinstance(last, moves.Break)
+    assert last.ended
     name, data = last.last.strip().split(b"\n")
     assert name == b"event: response.failed"
     assert orjson.loads(data.removeprefix(b"data: "))["response"]["id"] == "resp_1"
@@ -297,6 +298,7 @@ def test_claude_reads_error_events() -> None:
     (last,) = play.outputs
     assert isinstance(last, moves.Break)
     assert b"event: error\n" in last.last
+    assert not last.ended
 
 
 def test_a_cut_document_is_just_cut() -> None:
