@@ -207,7 +207,6 @@ class Broker:
                 if received is None:
                     break
                 self._take(*received)
-            self._recorder.start()
             while self._recorder.full:
                 self._room = anyio.Event()
                 await self._room.wait()
@@ -264,6 +263,7 @@ class Broker:
     def _publish(self, asker: _Asker, publish: Publish, name: str) -> None:
         entries = tuple([admit(index, envelope, name) for index, envelope in enumerate(publish.envelopes)])
         self._recorder.submit(asker, Submission(entries), sum(map(len, publish.envelopes)))
+        self._recorder.start()  # a lone event is on its way before the next message is looked for
 
     def _read(self, connection: bytes, request_id: bytes, read: Read) -> None:
         if self._reader.waiting >= MAX_READS:

@@ -58,6 +58,14 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """A page, and the position after which it was asked for."""
+
+    after: int
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """A subscriber's place. ``after=0`` and an epoch from the WELCOME to begin with; ``reading`` until the first page ended."""
 
@@ -78,21 +86,26 @@ class Cursor:
 Output = Row | Gap | CaughtUp
 
 
-def step(cursor: Cursor, heard: Live | Beat | Page) -> tuple[Cursor, list[Output]]:
+def step(cursor: Cursor, heard: Live | Beat | Fetched) -> tuple[Cursor, list[Output]]:
     """Take one thing heard; return the new place and what the subscriber is to be given, in order."""
     outputs: list[Output] = []
+    if isinstance(heard, Fetched):
+        return _fetched(cursor, heard, outputs), outputs
     if heard.epoch != cursor.epoch:
-        if heard.epoch in cursor.voided and not isinstance(heard, Page):
+        if heard.epoch in cursor.voided:
             return cursor, outputs  # still on its way when its journal was replaced
-        if isinstance(heard, Page):
-            # A page of the new journal was asked for with a position of the old one: it starts in the wrong place.
-            return _renewed(cursor, heard.epoch, heard.head, outputs), outputs
         cursor = _renewed(cursor, heard.epoch, 0, outputs)
-    if isinstance(heard, Page):
-        return _page(cursor, heard, outputs), outputs
     if isinstance(heard, Beat):
         return _news(cursor, heard.head), outputs
     return _live(cursor, heard.rows, outputs), outputs
+
+
+def _fetched(cursor: Cursor, heard: Fetched, outputs: list[Output]) -> Cursor:
+    """Take a page; one that was asked for from another place than ours is no use, and is asked for again."""
+    page = heard.page
+    if page.epoch != cursor.epoch:
+        return _renewed(cursor, page.epoch, page.head, outputs)
+    return _page(cursor, page, outputs) if heard.after == cursor.after else cursor
 
 
 def _renewed(cursor: Cursor, epoch: str, target: int, outputs: list[Output]) -> Cursor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
-from bus.cursor import CaughtUp, Cursor, Gap, Live, Output, step
+from bus.cursor import CaughtUp, Cursor, Fetched, Gap, Live, Output, step
 from bus.errors import BusError, BusUnavailableError
 from bus.protocol import LOST_SECONDS, Beat, Page, Row, decode_feed
 from bus.sockets import Socket
@@ -70,11 +70,12 @@ class Feed(AsyncIterator[Told]):
             self._joined = True
             return
         if self._cursor.wants_page:
-            page = await self._read(self._cursor.after)
+            after = self._cursor.after
+            page = await self._read(after)
             if page.more and page.through <= self._cursor.after and page.epoch == self._cursor.epoch:
                 raise BusError(f"the broker's page after {self._cursor.after} does not go on; its journal must be checked")
             self._heard(page.epoch, page.head)
-            self._step(page)
+            self._step(Fetched(after, page))
             return
         await self._wait()
 
@@ -109,7 +110,7 @@ class Feed(AsyncIterator[Told]):
             self._heard(epoch, rows[-1].position)
             self._step(Live(epoch, rows))
 
-    def _step(self, heard: Live | Beat | Page) -> None:
+    def _step(self, heard: Live | Beat | Fetched) -> None:
         was_reading = self._cursor.wants_page
         self._cursor, outputs = step(self._cursor, heard)
         self.holes += self._cursor.wants_page and not was_reading

@@ -98,10 +98,10 @@ class Link:
         self._number += 1
         request_id = self._number.to_bytes(8, "big")
         frames = [b"PUBLISH", request_id, *message] if isinstance(message, Sequence) else encode_asked(request_id, message)
+        if self._up:
+            self._send(frames)
         question = self._questions[request_id] = _Question(frames, repeatable=not isinstance(message, Request))
         try:
-            if self._up:
-                self._send(frames)
             with anyio.move_on_after(deadline):
                 await question.answered.wait()
         finally:

@@ -14,7 +14,7 @@ from schemas.codec import convert
 
 NAME = "broker"
 # The writer's thread waits for the interpreter lock after each statement: at the default of 5 ms, most of a commit's time.
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0001
 
 
 class _Report:

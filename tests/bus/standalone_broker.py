@@ -11,7 +11,7 @@ import anyio
 
 from bus.broker import BrokerSettings, serve_broker
 
-SWITCH_SECONDS = 0.0002
+SWITCH_SECONDS = 0.0001
 
 
 class _Printed:

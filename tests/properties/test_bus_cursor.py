@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus.cursor import CaughtUp, Cursor, Gap, Live, Output, step
+from bus.cursor import CaughtUp, Cursor, Fetched, Gap, Live, Output, step
 from bus.protocol import Beat, Page, Row
 from schemas.codec import decode_stamp
 from tests.bus.values import row
@@ -29,6 +29,7 @@ class World:
     damaged: set[int] = field(default_factory=set)
     told: list[Output] = field(default_factory=list)
     wire: list[Row | Beat] = field(default_factory=list)
+    asked: list[Fetched] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.cursor = Cursor(self.epoch, filtered=self.filtered)
@@ -61,7 +62,10 @@ class World:
             rows=tuple(one for one in matching if one.position not in self.damaged),
         )
 
-    def hear(self, heard: Live | Beat | Page) -> None:
+    def ask(self) -> Fetched:
+        return Fetched(self.cursor.after, self.read())
+
+    def hear(self, heard: Live | Beat | Fetched) -> None:
         self.cursor, outputs = step(self.cursor, heard)
         self.told.extend(outputs)
 
@@ -76,7 +80,8 @@ moves = st.one_of(
     st.tuples(st.just("record"), topics),
     st.tuples(st.just("wire"), st.permutations(range(8)), st.sets(st.integers(0, 7)), st.sets(st.integers(0, 7))),
     st.tuples(st.just("beat")),
-    st.tuples(st.just("read")),
+    st.tuples(st.just("ask")),
+    st.tuples(st.just("page")),
     st.tuples(st.just("trim"), st.integers(1, 4)),
     st.tuples(st.just("damage"), st.integers(0, 30)),
     st.tuples(st.just("restart")),
@@ -97,8 +102,10 @@ def apply(world: World, move: Move) -> None:  # noqa: C901 - one case a kind of 
                         world.hear(heard if isinstance(heard, Beat) else Live(_epoch(heard), [heard]))
         case ("beat",):
             world.wire.append(Beat(world.epoch, world.head))
-        case ("read",) if world.cursor.wants_page:
-            world.hear(world.read())
+        case ("ask",) if world.cursor.wants_page:
+            world.asked.append(world.ask())
+        case ("page",) if world.asked:
+            world.hear(world.asked.pop(0))
         case ("trim", int(count)):
             world.trim(min(count, max(0, len(world.held) - 1)))
         case ("damage", int(at)) if at < len(world.held) and world.held[at].position > world.cursor.after:
@@ -120,7 +127,7 @@ def settle(world: World) -> None:
     for _ in range(500):
         if not world.cursor.wants_page:
             return
-        world.hear(world.read())
+        world.hear(world.ask())
     raise AssertionError("the subscriber never settles")
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from bus.cursor import CaughtUp, Cursor, Gap, Live, Output, step
+from bus.cursor import CaughtUp, Cursor, Fetched, Gap, Live, Output, step
 from bus.protocol import Beat, Page
 from tests.bus.values import row, rows
 
 
 def page(
     after: int, last: int, head: int, *, epoch: str = "e1", first: int = 1, damaged: tuple[tuple[int, int], ...] = ()
-) -> Page:
+) -> Fetched:
     bad = {position for low, high in damaged for position in range(low, high + 1)}
     held = tuple(one for one in rows(max(after + 1, first), last, epoch) if one.position not in bad)
-    return Page(epoch=epoch, first=first, head=head, through=last, more=last < head, damaged=damaged, rows=held)
+    return Fetched(after, Page(epoch=epoch, first=first, head=head, through=last, more=last < head, damaged=damaged, rows=held))
 
 
-def play(cursor: Cursor, *heard: Live | Beat | Page) -> tuple[Cursor, list[Output | int]]:
+def play(cursor: Cursor, *heard: Live | Beat | Fetched) -> tuple[Cursor, list[Output | int]]:
     """Play what is heard; positions stand for events in what is told."""
     told: list[Output | int] = []
     for one in heard:
@@ -67,7 +67,7 @@ def test_a_filtered_cursor_takes_pages_only() -> None:
     assert told == []
     assert cursor.wants_page
     sparse = Page(epoch="e1", first=1, head=9, through=9, more=False, rows=(row(4), row(8)))
-    cursor, told = play(cursor, sparse)
+    cursor, told = play(cursor, Fetched(3, sparse))
     assert told == [4, 8]
     assert (cursor.after, cursor.wants_page) == (9, False)
 
@@ -78,7 +78,7 @@ def test_trimmed_events_are_a_gap() -> None:
 
 def test_everything_trimmed_within_a_page() -> None:
     nothing = Page(epoch="e1", first=10, head=9, through=9, more=False)
-    assert play(Cursor("e1", 2), nothing)[1] == [Gap(3, 9, "trimmed", "e1"), CaughtUp("e1", 9)]
+    assert play(Cursor("e1", 2), Fetched(2, nothing))[1] == [Gap(3, 9, "trimmed", "e1"), CaughtUp("e1", 9)]
 
 
 def test_damaged_ranges_are_gaps_in_their_place() -> None:
@@ -114,3 +114,15 @@ def test_only_a_page_brings_an_epoch_back() -> None:
     cursor, _ = play(cursor, page(0, 5, 5))
     assert cursor.epoch == "e1"
     assert play(cursor, page(0, 5, 5))[1] == [1, 2, 3, 4, 5, CaughtUp("e1", 5)]
+
+
+def test_a_page_from_another_place_is_asked_for_again() -> None:
+    cursor, told = play(Cursor("e1", 2), page(5, 7, 7))
+    assert told == []
+    assert (cursor.after, cursor.wants_page) == (2, True)
+
+
+def test_what_was_heard_of_while_a_page_was_on_its_way_is_read_next() -> None:
+    cursor, told = play(Cursor("e1"), Live("e1", rows(3, 4)), page(0, 2, 2))
+    assert told == [1, 2]
+    assert cursor.wants_page
