@@ -25,7 +25,10 @@ _UNKNOWN: Final = Standing("unknown")
 
 
 class LaunchBook:
-    """What is known of launches; ``began`` is told of each new record and answers whether its process lives (None: not to be told now)."""
+    """What is known of launches.
+
+    ``began`` is told of each new record and answers whether its process lives (None: that cannot be told now).
+    """
 
     def __init__(self, paths: Paths, log: Any, began: Callable[[LaunchRecord], bool | None]) -> None:
         self._paths = paths
