@@ -295,6 +295,10 @@ def _caller_left(state: Exchange, happened: CallerLeft) -> Result:
     phase = state.phase
     if phase == "admission" or phase == "over":  # noqa: PLR1714 - mypy narrows by comparison, not by membership
         return _over(state), ()
+    if phase == "stream" and happened.reading.ending is not None:
+        # It had the event that ends an answer and did not wait for HTTP's own end, as Codex does after a tool call.
+        state, outputs = _ended(state, Ended(happened.at, happened.bytes_out, happened.reading))
+        return state, tuple(output for output in outputs if isinstance(output, Publish))
     cancelled = RequestCancelled(
         request=state.request,
         session=state.session,

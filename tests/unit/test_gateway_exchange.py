@@ -301,6 +301,17 @@ def test_claude_reads_error_events() -> None:
     assert not last.ended
 
 
+def test_a_caller_that_leaves_with_the_whole_answer_has_completed() -> None:
+    play = Playbook(head()).streaming().then(moves.CallerLeft, 50, Reading(response="resp_1", ending="completed"))
+    assert play.outputs == []
+    assert (play.facts[-1].TYPE, play.facts[-1].response) == ("request.completed", "resp_1")
+
+
+def test_a_caller_that_leaves_with_a_failure_has_failed() -> None:
+    play = Playbook(head()).streaming().then(moves.CallerLeft, 50, Reading(ending="failed", error="server_error"))
+    assert (play.facts[-1].TYPE, play.facts[-1].code) == ("request.failed", "response_failed")
+
+
 def test_a_cut_document_is_just_cut() -> None:
     play = Playbook(head()).sent().then(moves.HeadCame, 200, "application/json").then(moves.FirstByte)
     assert play.then(moves.UpstreamFailed, "cut").outputs == [moves.Break(b"")]
