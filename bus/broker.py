@@ -2,9 +2,10 @@
 
 Theory of operation
 -------------------
-One event loop owns both sockets; one thread writes the journal and one reads it. A task drains the ROUTER: PUBLISH goes to
-the recorder, READ to the reading thread, commands through the exchange table. Nobody sees what is not on disk. When more is
-gathered than the disk takes, the ROUTER is not drained for a while, and libzmq's bounded queues push back on the publishers.
+One event loop owns the ROUTER; one thread writes the journal and puts what it has committed on the PUB; one reads the
+journal. A task drains the ROUTER: PUBLISH goes to the recorder, READ to the reading thread, commands through the exchange
+table. Nobody sees what is not on disk. When more is gathered than the disk takes, the ROUTER is not drained for a while, and
+libzmq's bounded queues push back on the publishers.
 
 Who sent a message is what ZAP said of its connection's key, told by libzmq with every message; nothing a peer writes can
 change it. A peer that does not take its answers loses them (counted), never holds up the others.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +44,7 @@ from bus.protocol import (
     Receipt,
     Reply,
     Request,
+    Row,
     UnknownVerbError,
     Welcome,
     decode_asked,
@@ -172,7 +174,14 @@ class Broker:
         self._report = report
         self._source = Source(f"/actor/broker/{settings.incarnation}")
         self._exchange = Exchange()
-        self._recorder: Recorder[_Asker | None] = Recorder(journal, writer, _now, self._recorded, self._no_room)
+        self._recorder: Recorder[_Asker | None] = Recorder(
+            journal=journal,
+            writer=writer,
+            now=_now,
+            publish=self._publish_rows,
+            recorded=self._recorded,
+            refused=self._no_room,
+        )
         self._published = journal.head
         self._room = anyio.Event()
         self._degraded = False
@@ -290,8 +299,15 @@ class Broker:
         self._recorder.submit(None, Submission((admit(0, raw, "broker"),)), len(raw))
         self._recorder.start()
 
+    def _publish_rows(self, rows: Sequence[Row]) -> None:
+        """Put committed rows on the feed; called in the writer's thread, which alone uses that socket while the broker runs."""
+        self._feed.send_all([(row.topic, row.stamp, row.envelope) for row in rows])
+
+    def _publish_beat(self) -> None:
+        """Put a beat on the feed, in the writer's thread as well: so the head it tells is one that is on the feed before it."""
+        self._feed.send(encode_beat(self._journal.epoch, self._journal.head, _now()))
+
     def _recorded(self, batch: Batch[_Asker | None], numbered: Numbered) -> None:
-        self._feed.send_all([(row.topic, row.stamp, row.envelope) for row in numbered.rows])
         self._published = numbered.head
         for (asker, submission), positions in zip(batch.entries, numbered.positions, strict=True):
             if asker is not None:
@@ -329,7 +345,7 @@ class Broker:
         said: Counter[str] = Counter()
         say_at = -math.inf
         while True:
-            self._feed.send(encode_beat(self._journal.epoch, self._published, _now()))
+            await self._writer.call(self._publish_beat)
             now = time.monotonic()
             for outgoing in self._exchange.expired(now):
                 self._send(outgoing)

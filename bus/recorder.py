@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 While a batch is on its way to the disk, the next one gathers; so batches grow with the load and a lone event waits for
-nobody. When a batch is committed the next is handed over first and only then is the committed one told to the world: the
-disk and the sockets work at the same time. The order of batches is the order of positions, since only one is ever under way.
+nobody. The writer's thread publishes what it has committed at once, without a detour over the event loop; then the next
+batch is handed over, and only then are the publishers of the last one answered: disk and ingress work at the same time.
+The order of batches is the order of positions and of the feed, since only one is ever under way.
 
 A batch that meets ids which the journal already holds is numbered again with those known; a batch that finds no room on
 the disk is refused as a whole and the head stays. Any other failure of the journal ends the process: after a failed fsync
@@ -14,11 +15,12 @@ nothing that a disk says can be believed. Must not know sockets or requests.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from bus.journal import Journal, JournalFullError, KnownIdsError
+from bus.protocol import Row
 from bus.sequencer import Numbered, Submission, step
 from bus.worker import Worker
 
@@ -45,15 +47,18 @@ class Recorder(Generic[_Origin]):
 
     def __init__(
         self,
+        *,
         journal: Journal,
         writer: Worker,
         now: Callable[[], str],
+        publish: Callable[[Sequence[Row]], None],
         recorded: Callable[[Batch[_Origin], Numbered], None],
         refused: Callable[[Batch[_Origin], JournalFullError], None],
     ) -> None:
         self._journal = journal
         self._writer = writer
         self._now = now
+        self._publish = publish
         self._recorded = recorded
         self._refused = refused
         self._gathered: deque[tuple[_Origin, Submission, int, int]] = deque()
@@ -99,10 +104,15 @@ class Recorder(Generic[_Origin]):
         time = self._now()
         numbered = step(self._journal.epoch, self.head, time, [submission for _, submission in batch.entries], known)
         self._under_way = (batch, numbered)
-        if numbered.rows:
-            self._writer.submit(lambda: self._journal.append(numbered.rows, numbered.ids, time), self._written)
-        else:
+        if not numbered.rows:
             self._written(None)
+            return
+
+        def job() -> None:
+            self._journal.append(numbered.rows, numbered.ids, time)
+            self._publish(numbered.rows)
+
+        self._writer.submit(job, self._written)
 
     def _written(self, outcome: Exception | None) -> None:
         if self._under_way is None:

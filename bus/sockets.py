@@ -45,7 +45,7 @@ class UndeliveredError(Exception):
 
 
 class Socket:
-    """One ZeroMQ socket, used by one event loop. One task receives; any task sends."""
+    """One ZeroMQ socket, used by one thread at a time. One task receives; any task of its loop sends."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
