@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.e2e.system import System
@@ -84,6 +85,13 @@ class Codex:
         out, err = process.communicate(timeout=90)
         assert code is None or process.returncode == code, f"codex exec: {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def end_daemon(self) -> None:
+        """End the shared daemon and its update loop, which outlive every TUI: all that runs from this home's own copy."""
+        own = [process for process in psutil.process_iter(["exe"]) if (process.info["exe"] or "").startswith(f"{self.home}/")]
+        for process in own:
+            process.kill()
+        psutil.wait_procs(own, timeout=10)
 
     def rollouts(self) -> dict[str, Rollout]:
         """Return the rollouts by thread id."""

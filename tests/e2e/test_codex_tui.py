@@ -112,9 +112,7 @@ def test_the_shared_daemon_verifies_conversations_and_claims_no_tab(codex: Codex
             assert "daemon" in because
             assert "tabwire run" in because
     finally:
-        subprocess.run(
-            [codex.binary, "app-server", "daemon", "stop"], env=codex.environ(), capture_output=True, timeout=60, check=False
-        )
+        codex.end_daemon()
 
 
 def daemon_turn(event: object) -> bool:
