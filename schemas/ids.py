@@ -7,15 +7,13 @@ from uuid import UUID
 
 RANDOM_BYTES = 10
 _MILLISECONDS = (1 << 48) - 1
+_VARIANT = "89ab"
 
 
 def uuid7(milliseconds: int, randomness: bytes) -> str:
     """Build a UUID of version 7 (RFC 9562) from Unix time in milliseconds and ten random bytes; it sorts by time."""
-    value = (milliseconds & _MILLISECONDS) << 80 | int.from_bytes(randomness[:RANDOM_BYTES], "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    hexed = f"{value:032x}"
-    return f"{hexed[:8]}-{hexed[8:12]}-{hexed[12:16]}-{hexed[16:20]}-{hexed[20:]}"
+    time, rest = f"{milliseconds & _MILLISECONDS:012x}", randomness[:RANDOM_BYTES].hex()
+    return f"{time[:8]}-{time[8:]}-7{rest[:3]}-{_VARIANT[randomness[RANDOM_BYTES - 1] & 3]}{rest[3:6]}-{rest[6:18]}"
 
 
 def derived(*causes: str) -> str:

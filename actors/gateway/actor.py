@@ -61,7 +61,7 @@ async def main(actor: Actor) -> None:
     teller = Teller(actor, outbox)
     identity = Identity(choose_probe(), actor.paths, teller.of_process, actor.log)
     async with UpstreamPool() as pool, anyio.create_task_group() as tasks:
-        conductor = Conductor(Door(port), identity, pool, providers, teller.of_request)
+        conductor = Conductor(Door(port), identity, pool, providers, tell=teller.of_request, new_id=actor.source.new_id)
         conductor.health = lambda kind: _health(kind, actor, providers, outbox)
         server = CallerServer(conductor.handle, identity)
         tasks.start_soon(outbox.run)

@@ -12,7 +12,6 @@ Must not know how identity is found or what an answer means.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -38,7 +37,6 @@ from actors.gateway.server import CallerConnection, fields_of
 from actors.gateway.upstream import UpstreamAnswer, UpstreamError, UpstreamPool
 from actors.gateway.usage import Meter, NoMeter, meter_for
 from schemas.identity import RequestId
-from schemas.ids import RANDOM_BYTES, uuid7
 
 Tell = Callable[[str, Any, str, str | None], str]
 _NO_BODY: Final = (204, 304)
@@ -68,12 +66,22 @@ class Written:
 class Conductor:
     """Performs every exchange of one gateway."""
 
-    def __init__(self, door: Door, identity: Identity, pool: UpstreamPool, providers: Providers, tell: Tell) -> None:
+    def __init__(
+        self,
+        door: Door,
+        identity: Identity,
+        pool: UpstreamPool,
+        providers: Providers,
+        *,
+        tell: Tell,
+        new_id: Callable[[int], str],
+    ) -> None:
         self.door = door
         self.identity = identity
         self.pool = pool
         self.providers = providers
         self.tell = tell
+        self.new_id = new_id
         self.health: Callable[[str], tuple[int, bytes]] = lambda _: (200, b"{}")
         self.performances: set[Performance] = set()
         self.bodies_held = 0
@@ -149,7 +157,7 @@ class Performance:
             await self._say_health(head)
             return Written(keep_alive=self._keep_alive)
         now = time.monotonic()
-        request = RequestId(uuid7(time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES)))
+        request = RequestId(self._conductor.new_id(time.time_ns()))
         try:
             self._state, outputs = begin(
                 request, now, self._conductor.door, head, self._line.acquaintance.kernel, peer=self._line.peer_text

@@ -88,5 +88,5 @@ def read_head(method: str, raw: str, fields: Fields, *, upgrade: bool = False, l
 def _shown(path: str) -> str:
     if path.startswith("/s/"):
         path = re.sub(r"^/s/[^/]*", "/s/…", path)
-    text = "".join(char if char.isprintable() else "�" for char in path)
+    text = path if path.isprintable() else "".join(char if char.isprintable() else "�" for char in path)
     return text if len(text) <= _LINE else text[: _LINE - 1] + "…"
