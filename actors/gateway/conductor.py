@@ -82,6 +82,7 @@ class Conductor:
         self.providers = providers
         self.tell = tell
         self.new_id = new_id
+        self.call_soon = asyncio.get_running_loop().call_soon  # asked once: each asking is a system call
         self.health: Callable[[str], tuple[int, bytes]] = lambda _: (200, b"{}")
         self.performances: set[Performance] = set()
         self.bodies_held = 0
@@ -220,7 +221,7 @@ class Performance:
     def _publish(self, output: moves.Publish) -> None:
         """Tell a fact as soon as there is nothing better to do: not before the bytes that are on their way."""
         if not self._facts:
-            asyncio.get_running_loop().call_soon(self._tell)
+            self._conductor.call_soon(self._tell)
         self._facts.append(output)
 
     def _tell(self) -> None:

@@ -123,14 +123,15 @@ class UpstreamAnswer:
 class _Place:
     """One provider's address in the forms that sending needs."""
 
-    __slots__ = ("host", "path", "template", "timeout")
+    __slots__ = ("host", "loop", "path", "template", "timeout")
 
     def __init__(self, upstream: Upstream) -> None:
         url = URL(upstream.base)
         self.host = url.host_port_subcomponent or ""
         self.path = url.raw_path.rstrip("/")
+        self.loop = asyncio.get_running_loop()  # kept, since each asking is a system call
         # What the connector asks: origin, TLS and proxy (none). Never sent itself.
-        self.template = ClientRequest("GET", url, loop=asyncio.get_running_loop())
+        self.template = ClientRequest("GET", url, loop=self.loop)
         self.timeout = ClientTimeout(total=None, connect=None, sock_connect=upstream.connect_timeout)
 
 
@@ -174,7 +175,8 @@ class UpstreamPool:
         except (ClientError, TimeoutError, OSError) as error:
             raise told(error, upstream) from error
         try:
-            return await _converse(connection, upstream, f"{method} {place.path}{rest} HTTP/1.1", headers, body)
+            line = f"{method} {place.path}{rest} HTTP/1.1"
+            return await _converse(connection, upstream, line, headers, body, loop=place.loop)
         except (ClientError, HttpProcessingError, TimeoutError, OSError, ValueError) as error:
             connection.close()
             raise told(error, upstream) from error
@@ -184,7 +186,13 @@ class UpstreamPool:
 
 
 async def _converse(
-    connection: Connection, upstream: Upstream, line: str, headers: CIMultiDict[str], body: bytes
+    connection: Connection,
+    upstream: Upstream,
+    line: str,
+    headers: CIMultiDict[str],
+    body: bytes,
+    *,
+    loop: asyncio.AbstractEventLoop,
 ) -> UpstreamAnswer:
     """Write a request and wait for the head of its answer."""
     protocol = connection.protocol
@@ -199,7 +207,7 @@ async def _converse(
         max_line_size=_HEAD,
         max_field_size=_HEAD,
     )
-    writer = StreamWriter(protocol, asyncio.get_running_loop())
+    writer = StreamWriter(protocol, loop)
     await writer.write_headers(line, headers)
     # Not awaited until it is flushed: a provider may answer, and refuse, before it has read everything.
     if body:
