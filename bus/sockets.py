@@ -295,11 +295,6 @@ def new_key_pair() -> tuple[str, str]:
     return public.decode(), secret.decode()
 
 
-def public_key_of(secret_key: str) -> str:
-    """Compute the public half of a pair from its secret half."""
-    return zmq.curve_public(secret_key.encode()).decode()
-
-
 def z85(key: bytes) -> str:
     """Write a key of 32 bytes as 40 characters."""
     return z85_codec.encode(key).decode()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.bench.machine import tree
+from tests.contract.actor_process import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 NGINX = Path("/usr/sbin/nginx")
@@ -63,13 +64,6 @@ class Peer:
     port: int
     pids: tuple[int, ...] = ()
     others: tuple[int, ...] = ()
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody holds right now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def pin(pids: tuple[int, ...] | list[int], cores: set[int]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,15 +20,9 @@ import anyio
 from bus.client import connect
 from bus.connection import read_connection
 from schemas.envelope import Recorded
+from tests.contract.actor_process import free_port
 
 DEADLINE = 30.0
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody holds right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -27,18 +27,6 @@ Rows = dict[str, dict[str, Any]]
 WORKS = ("ready", "degraded")  # READY was said; degraded is a word more about how well
 
 
-def gone(pid: int, deadline: float = DEADLINE) -> bool:
-    """Wait until a process has ended; True when it has."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([handle], [], [], deadline)[0])
-    finally:
-        os.close(handle)
-
-
 @dataclass
 class Supervised:
     """One state folder and the supervisors that are started on it."""

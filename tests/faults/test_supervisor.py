@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from tests.contract.actor_process import ended
 from tests.faults.stage import CAST
-from tests.faults.supervised import DEADLINE, Supervised, gone, supervised
+from tests.faults.supervised import DEADLINE, Supervised, supervised
 
 pytestmark = pytest.mark.fault
 
@@ -52,7 +53,7 @@ def test_a_stopped_actor_is_hung_and_replaced(stage: Supervised) -> None:
     os.kill(before["registry"], signal.SIGSTOP)
     rows = stage.until_ready("registry", before["registry"])
     assert rows["registry"]["last_exit"] == "hung: no beat for 3 s"
-    assert gone(before["registry"], 0)
+    assert ended(before["registry"], 0)
     assert rows["gateway"]["pid"] == before["gateway"]
 
 
@@ -66,7 +67,7 @@ def test_an_actor_whose_loop_is_stuck_and_that_ignores_sigterm_is_killed(stage: 
     stage.act("gateway")
     rows = stage.until_ready("gateway", hung)
     assert rows["gateway"]["last_exit"] == "hung: no beat for 3 s, killed"
-    assert gone(hung, 0)
+    assert ended(hung, 0)
 
 
 def test_a_crash_loop_is_failed_with_its_reason_and_a_retry_starts_it_again(stage: Supervised) -> None:
@@ -107,7 +108,7 @@ def test_stop_leaves_nothing_behind_not_even_what_left_its_session(stage: Superv
     pids = [*stage.start().pids().values(), *family(stage)]
     assert len(pids) == 6
     assert stage.stop() == 0
-    assert all(gone(pid, 0) for pid in pids)
+    assert all(ended(pid, 0) for pid in pids)
     assert not stage.paths.children_file.exists()
 
 
@@ -118,14 +119,14 @@ def test_a_dead_actor_s_family_ends_while_it_starts_again(stage: Supervised) -> 
     stage.act("gateway")
     os.kill(before, signal.SIGKILL)
     stage.until_ready("gateway", before)
-    assert all(gone(pid) for pid in left_behind)
+    assert all(ended(pid) for pid in left_behind)
 
 
 def test_stop_ends_an_actor_that_will_not_stop(stage: Supervised) -> None:
     stage.act("registry", "stubborn")
     pid = stage.start().pids()["registry"]
     assert stage.stop() == 0
-    assert gone(pid, 0)
+    assert ended(pid, 0)
 
 
 def test_after_a_killed_supervisor_no_actor_lives_and_the_next_one_sweeps_and_starts(stage: Supervised) -> None:
@@ -134,10 +135,10 @@ def test_after_a_killed_supervisor_no_actor_lives_and_the_next_one_sweeps_and_st
     relatives = family(stage)
     stage.act("gateway")
     stage.kill()
-    assert all(gone(pid, 2) for pid in actors)
+    assert all(ended(pid, 2) for pid in actors)
     assert stage.paths.children_file.exists()
     stage.start()
-    assert all(gone(pid, 0) for pid in relatives)
+    assert all(ended(pid, 0) for pid in relatives)
     swept = next(entry for entry in stage.log("supervisor") if entry["event"] == "ended what an earlier run had left behind")
     assert set(swept["pids"]) == set(relatives)
 

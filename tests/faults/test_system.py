@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.actor_process import free_port
+from tests.contract.actor_process import ended, free_port
 from tests.faults.load import Load
-from tests.faults.supervised import Supervised, gone, supervised
+from tests.faults.supervised import Supervised, supervised
 
 ACTORS = ("broker", "registry", "gateway", "echo")
 pytestmark = pytest.mark.fault
@@ -56,7 +56,7 @@ def test_any_actor_stopped_is_replaced(system: Supervised, actor: str) -> None:
     os.kill(before[actor], signal.SIGSTOP)
     system.until_ready(actor, before[actor])
     system.until(lambda rows: all(row["state"] == "ready" for row in rows.values()))
-    assert gone(before[actor], 0)
+    assert ended(before[actor], 0)
 
 
 def test_a_killed_supervisor_leaves_no_orphan_and_the_next_start_finds_everything_in_order(
@@ -66,7 +66,7 @@ def test_a_killed_supervisor_leaves_no_orphan_and_the_next_start_finds_everythin
     with load_on(system, ports).on() as load:
         system.until(lambda _: load.answered >= 5 and len(load.acknowledged) >= 20)
         system.kill()
-        assert all(gone(pid, 2) for pid in before.values())
+        assert all(ended(pid, 2) for pid in before.values())
         system.start()
         answered, acknowledged = load.answered, len(load.acknowledged)
         system.until(lambda _: load.answered >= answered + 5 and len(load.acknowledged) >= acknowledged + 20)
