@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 SPECVERSION = "1.0"
-ROOTS = ("session", "launch", "process", "terminal", "request", "provider", "pin", "config", "actor", "bus")
+ROOTS = ("session", "launch", "process", "terminal", "request", "provider", "pin", "config", "actor", "bus", "transcript")
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ Milliseconds = Annotated[float, Meta(ge=0)]
 
 Dialect = Literal["openai.responses", "openai.chat", "anthropic.messages", "openai.other", "unknown"]
 ThreadKind = Literal["main", "subagent", "review", "title", "compaction", "unknown"]
+Status = Literal["starting", "working", "waiting_permission", "waiting_input", "idle", "error", "gone"]
 ProcessKind = Literal["tui", "exec", "app_server", "daemon", "mcp", "wrapper", "other"]
 
 EVENTS: dict[str, type[Any]] = {}
@@ -67,6 +68,18 @@ class Timing:
     attribution_ms: Milliseconds | None = None
     upstream_head_ms: Milliseconds | None = None
     first_byte_ms: Milliseconds | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where an agent sends its model requests as far as its arguments, environment and configuration tell.
+
+    ``origin`` is scheme, host and port, never a path or a credential; ``source`` names what says so.
+    """
+
+    verdict: Literal["gateway", "other", "unknown"]
+    source: Line
+    origin: Line = ""
 
 
 # ---------------------------------------------------------------------------------------------------- request.*
@@ -206,7 +219,10 @@ class RequestCancelled:
 @_event
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSeen:
-    """An agent's process was seen for the first time by this actor."""
+    """An agent's process was seen; said again, whole, when an exec or a late reading changed what is known of it.
+
+    ``parent`` is the nearest agent above it, ``unreadable`` why the rest could not be read (another user's, elevated).
+    """
 
     TYPE: ClassVar[str] = "process.seen"
     process: ProcessKey
@@ -217,6 +233,10 @@ class ProcessSeen:
     cwd: Path | None = None
     launch: LaunchId | None = None
     evidence: tuple[Evidence, ...] = ()
+    started: Word = ""
+    parent: ProcessKey | None = None
+    endpoint: Endpoint | None = None
+    unreadable: Line = ""
 
 
 @_event
@@ -226,6 +246,193 @@ class ProcessExited:
 
     TYPE: ClassVar[str] = "process.exited"
     process: ProcessKey
+
+
+# Subject of the two below: session/<session>. The rank is that of their statement: 2 for a file that the kernel says the
+# process holds open, 3 for what it declares (an argument, a file of its own about itself).
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessConversationFound:
+    """A process was seen to have a conversation, before or after its first request; ``evidence`` says by what."""
+
+    TYPE: ClassVar[str] = "process.conversation_found"
+    process: ProcessKey
+    agent: Word
+    session: SessionId
+    conversation: ConversationKey
+    thread: Id | None = None
+    transcript: Path | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessConversationLost:
+    """A process was seen to have a conversation no more, though it lives: it closed it or went on to another."""
+
+    TYPE: ClassVar[str] = "process.conversation_lost"
+    process: ProcessKey
+    agent: Word
+    session: SessionId
+    conversation: ConversationKey
+    reason: Line
+
+
+# ---------------------------------------------------------------------------------------------------- transcript.*
+# Subject: session/<session>. Published by the rollout watcher from the files that agents write. ``file`` names the file by
+# its content, ``offset`` is where the line that said it ends; with both a restart goes on exactly where it had ended.
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptSeen:
+    """A conversation's file was seen: what its first line says of it. ``agent_provider`` is a claim, shown and never trusted.
+
+    ``root`` is the conversation that a sub-agent's or review's thread belongs to, the session of this event.
+    """
+
+    TYPE: ClassVar[str] = "transcript.seen"
+    session: SessionId
+    conversation: ConversationKey
+    agent: Word
+    thread: Id
+    thread_kind: ThreadKind
+    path: Path
+    file: Word
+    offset: Count
+    created: Word = ""
+    cwd: Path | None = None
+    origin: Line = ""
+    originator: Line = ""
+    agent_version: Word = ""
+    agent_provider: Word = ""
+    git_branch: Line = ""
+    git_commit: Word = ""
+    parent_thread: Id | None = None
+    forked_from: ConversationKey | None = None
+    archived: bool = False
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptTurnStarted:
+    """The agent began to work on a message."""
+
+    TYPE: ClassVar[str] = "transcript.turn_started"
+    session: SessionId
+    file: Word
+    offset: Count
+    thread: Id
+    turn: Id
+    at: Word = ""
+    trigger: Word = ""
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptTurnEnded:
+    """A turn ended: completed, aborted by the user, or failed with the agent's own error code (its text stays in the file)."""
+
+    TYPE: ClassVar[str] = "transcript.turn_ended"
+    session: SessionId
+    file: Word
+    offset: Count
+    thread: Id
+    turn: Id
+    outcome: Literal["completed", "aborted", "failed"]
+    at: Word = ""
+    code: Word = ""
+    duration_ms: Milliseconds | None = None
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptUsageRecorded:
+    """The agent recorded what one response cost; ``response`` is the provider's id of it, the join to the request."""
+
+    TYPE: ClassVar[str] = "transcript.usage_recorded"
+    session: SessionId
+    file: Word
+    offset: Count
+    thread: Id
+    response: Id
+    usage: Usage
+    turn: Id | None = None
+    model: Line | None = None
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptSettingsChanged:
+    """The agent recorded the settings that hold from here on."""
+
+    TYPE: ClassVar[str] = "transcript.settings_changed"
+    session: SessionId
+    file: Word
+    offset: Count
+    thread: Id
+    at: Word = ""
+    agent_provider: Word = ""
+    model: Line | None = None
+    cwd: Path | None = None
+    approval_policy: Word = ""
+    sandbox: Word = ""
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptMoved:
+    """A conversation's file is elsewhere: archived, brought back, compressed, or removed (``path`` is None then)."""
+
+    TYPE: ClassVar[str] = "transcript.moved"
+    session: SessionId
+    file: Word
+    path: Path | None
+    archived: bool
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptLineRejected:
+    """A line could not be read, was skipped, and cost nothing else. Subject session/<session>, or transcript/<file> without one."""
+
+    TYPE: ClassVar[str] = "transcript.line_rejected"
+    session: SessionId | None
+    path: Path
+    file: Word
+    offset: Count
+    length: Count
+    reason: Line
+
+
+# ---------------------------------------------------------------------------------------------------- hook.*
+# Subject: session/<session>, or process/<process id> when the hook names no conversation that can be believed.
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookReceived:
+    """An agent's hook reported: its name and metadata, never what was typed or answered.
+
+    ``process`` is the agent that ran the hook, by the kernel's account of the caller and its ancestors.
+    """
+
+    TYPE: ClassVar[str] = "hook.received"
+    agent: Word
+    hook: Word
+    session: SessionId | None
+    conversation: ConversationKey | None = None
+    process: ProcessKey | None = None
+    process_kind: ProcessKind = "other"
+    terminal: TerminalKey | None = None
+    launch: LaunchId | None = None
+    turn: Id | None = None
+    cwd: Path | None = None
+    transcript: Path | None = None
+    detail: Word = ""
+    evidence: tuple[Evidence, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------- launch.*
@@ -302,6 +509,30 @@ class SessionConflicted:
     TYPE: ClassVar[str] = "session.conflicted"
     session: SessionId
     evidence: Evidence
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLinked:
+    """A session was found to come from another one: forked from it, reviewing it, or begun in its place by the same process."""
+
+    TYPE: ClassVar[str] = "session.linked"
+    session: SessionId
+    relation: Literal["forks", "reviews", "succeeds"]
+    to: SessionId
+
+
+@_event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatusChanged:
+    """What a session is doing changed, as told by ``source`` (request, transcript, hook, process)."""
+
+    TYPE: ClassVar[str] = "session.status_changed"
+    session: SessionId
+    status: Status
+    since: Word
+    source: Word
+    reason: Line = ""
 
 
 @_event

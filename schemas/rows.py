@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.events import ProcessKind, Usage
+from schemas.events import Endpoint, ProcessKind, Status, Usage
 from schemas.evidence import Evidence
 from schemas.identity import ConversationKey, LaunchId, ProcessKey, SessionId, TerminalKey
 
@@ -29,6 +29,7 @@ class AsOf:
 class SessionRow:
     """One session as people see it; ``missing`` says what would verify it, ``terminal_missing`` why no tab is claimed.
 
+    ``parent`` is the session that it comes from and ``relation`` how; ``threads`` counts the sub-agents and reviews inside it.
     ``auxiliary_requests`` came from its processes and belong to no conversation (titles, model lists).
     """
 
@@ -62,6 +63,16 @@ class SessionRow:
     usage: Usage | None = None
     conflicts: int = 0
     auxiliary_requests: int = 0
+    agent_provider: str | None = None
+    status: Status = "idle"
+    status_since: str = ""
+    status_source: str = ""
+    status_reason: str = ""
+    relation: Literal["forks", "reviews", "succeeds"] | None = None
+    threads: int = 0
+    endpoint: Endpoint | None = None
+    transcript: str | None = None
+    git_branch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,11 +137,11 @@ def test_topics_end_in_a_dot_so_that_prefixes_are_exact() -> None:
 
 
 def test_every_event_type_is_a_root_and_what_happened() -> None:
-    roots = {*ROOTS}
+    sources = {*ROOTS, "hook"}  # facts about a session, so that the session is their subject
     for type_ in EVENTS:
         root, _, verb = type_.partition(".")
-        assert root in roots
-        assert verb.rpartition("_")[2].endswith(("ed", "seen", "gone", "byte", "ready"))
+        assert root in sources
+        assert verb.rpartition("_")[2].endswith(("ed", "seen", "gone", "byte", "ready", "found", "lost"))
 
 
 # ------------------------------------------------------------------------------------------------ identity
