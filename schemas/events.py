@@ -396,7 +396,7 @@ class TranscriptMoved:
 @_event
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptLineRejected:
-    """A line could not be read, was skipped, and cost nothing else. Subject session/<session>, or transcript/<file> without one."""
+    """A line could not be read and was skipped, nothing else. Subject session/<session>, or transcript/<file> without one."""
 
     TYPE: ClassVar[str] = "transcript.line_rejected"
     session: SessionId | None
