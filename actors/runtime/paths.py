@@ -58,6 +58,11 @@ class Paths:
         return self.state / "launches"
 
     @property
+    def checkpoints(self) -> Path:
+        """The folder of what actors have folded so far: caches of the journal."""
+        return self.state / "checkpoints"
+
+    @property
     def logs(self) -> Path:
         """The folder of logs, one file an actor."""
         return self.state / "logs"
@@ -101,7 +106,7 @@ class Paths:
         """
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_private(self.state)
-        for folder in (self.journal, self.run, self.launches, self.logs, self.keys):
+        for folder in (self.journal, self.run, self.launches, self.checkpoints, self.logs, self.keys):
             folder.mkdir(mode=0o700, exist_ok=True)
             check_private(folder)
 

@@ -28,7 +28,7 @@ THIRD_PARTY = {
     "anyio": ("bus.", "actors."),
     "filelock": ("actors.supervisor.lock", "actors.cli.system"),
     "httpx": ("actors.demo.agent", "actors.cli."),
-    "msgspec": ("schemas.", "bus.", "actors.gateway."),
+    "msgspec": ("schemas.", "bus.", "actors.gateway.", "actors.runtime.checkpoint"),
     "multidict": ("actors.gateway.",),
     "orjson": ("schemas.", "actors."),
     "platformdirs": ("actors.runtime.paths",),
