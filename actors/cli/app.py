@@ -131,7 +131,7 @@ def replay(
     everything: All = False,
 ) -> None:
     """Print the sessions table as it was at some point, from the journal alone; needs nothing to be running."""
-    from actors.cli.history import replay_sessions  # noqa: PLC0415
+    from actors.cli.journal import replay_sessions  # noqa: PLC0415
 
     replay_sessions(until=until, at=at, json=json, everything=everything)
 
@@ -153,7 +153,7 @@ def events_export(
     until: Annotated[str | None, typer.Option(help=f"End with this point. {_POINT}")] = None,
 ) -> None:
     """Print events as JSON Lines, envelope and stamp, from the journal alone; needs nothing to be running."""
-    from actors.cli.history import export  # noqa: PLC0415
+    from actors.cli.journal import export  # noqa: PLC0415
 
     export(since=since, until=until)
 
