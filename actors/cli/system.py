@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -87,6 +87,23 @@ def find_supervisor(status: SystemStatus) -> psutil.Process | None:
     return None if process.status() == psutil.STATUS_ZOMBIE else process
 
 
+class Settling:
+    """Tells when every actor has come to rest: ready, failed, or degraded for a while."""
+
+    def __init__(self) -> None:
+        self._enough: float | None = None
+
+    def at_rest(self, rows: Sequence[ActorRow]) -> bool:
+        """Take the rows as they are now. Without its broker an actor backs off for ever, which is rest enough."""
+        states = {row.state for row in rows}
+        lost = any(row.actor == "broker" and row.state == "failed" for row in rows)
+        if not states <= {*SETTLED, "degraded", *(("backoff",) if lost else ())}:
+            self._enough = None
+        elif self._enough is None:
+            self._enough = time.monotonic() + _GRACE
+        return self._enough is not None and (states <= set(SETTLED) or time.monotonic() >= self._enough)
+
+
 class Starting:
     """A supervisor that was just started; not yet said to be well."""
 
@@ -119,7 +136,7 @@ class Starting:
 
         """
         end = time.monotonic() + START_DEADLINE
-        enough: float | None = None
+        settling = Settling()
         rows: tuple[ActorRow, ...] = ()
         while time.monotonic() < end:
             if (code := self.process.poll()) not in (None, exits.ALREADY_RUNNING):
@@ -127,12 +144,7 @@ class Starting:
             status = read_status(self._paths, complain=False) if code is None else running_status(self._paths, complain=False)
             if status is not None and (code is not None or status.pid == self.process.pid):
                 rows = status.actors
-                states = {row.state for row in rows}
-                if not states <= {*SETTLED, "degraded"}:
-                    enough = None
-                elif enough is None:
-                    enough = time.monotonic() + _GRACE
-                if enough is not None and (states <= set(SETTLED) or time.monotonic() >= enough):
+                if settling.at_rest(rows):
                     return status
             time.sleep(_POLL)
         late = ", ".join(f"{row.actor} {row.state}" for row in rows if row.state not in SETTLED) or "no actor"

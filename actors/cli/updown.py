@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from actors.cli.failures import BAD_CONFIG, FAILURE, CommandFailedError, not_running
 from actors.cli.output import console, say, show, show_json
+from actors.cli.retry import try_again
 from actors.cli.system import Starting, find_supervisor, lock_holder, read_status, running_status, stop
 from actors.runtime import exits
 from actors.runtime.config_file import load_config
@@ -35,6 +36,7 @@ def up(*, demo: bool, foreground: bool) -> None:
         if foreground:
             raise CommandFailedError("--foreground: it runs in the background; stop it first with: tabwire down")
         _check_demo(status, demo=demo)
+        status = try_again(paths, status)
     else:
         starting = Starting(paths, demo=demo, foreground=foreground)
         if foreground:
