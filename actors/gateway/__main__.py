@@ -6,4 +6,4 @@ from actors.gateway.actor import main
 from actors.runtime.actor import run_actor
 
 if __name__ == "__main__":
-    run_actor("gateway", main, inspectable=False)
+    run_actor("gateway", main, inspectable=False, background=False)

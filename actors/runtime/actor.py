@@ -52,6 +52,7 @@ from actors.runtime.contract import (
 from actors.runtime.logging import configure, redact, register_secret
 from actors.runtime.paths import Paths
 from actors.runtime.pipe import LinePipe
+from actors.runtime.priority import give_way
 from bus.connection import ConnectionFileError, read_connection
 from bus.errors import BusUnavailableError
 from bus.source import Source
@@ -82,9 +83,12 @@ class Actor:
     source: Source
     stopping: anyio.Event = field(default_factory=anyio.Event)
     _say: Callable[[Line], None] = field(repr=False)
+    _background: bool = field(repr=False)
 
     def ready(self, **facts: Any) -> None:
         """Say that the actor works; ``facts`` (addresses and the like) reach the supervisor's status."""
+        if self._background:  # not before: a start is what others wait for
+            give_way()
         self._say(Ready(facts))
 
     def status(self, state: Literal["ready", "degraded"], note: str = "") -> None:
@@ -108,10 +112,11 @@ class Actor:
 Main = Callable[[Actor], Awaitable[None]]
 
 
-def run_actor(name: str, main: Main, *, inspectable: bool = True) -> NoReturn:
+def run_actor(name: str, main: Main, *, inspectable: bool = True, background: bool = True) -> NoReturn:
     """Live as the actor ``name`` and exit with the contract's code.
 
-    ``inspectable=False`` keeps this process's memory and environment from others of the same user, where the OS can.
+    ``inspectable=False`` keeps this process's memory and environment from others of the same user, where the OS can;
+    ``background=False`` keeps the priority that it was started with, since agents wait for what it does.
     """
     weaknesses = [hardening.die_with_parent()]
     if not inspectable:
@@ -121,7 +126,7 @@ def run_actor(name: str, main: Main, *, inspectable: bool = True) -> NoReturn:
     written = LinePipe(2)
     log = configure(written, actor=name)
     threading.excepthook = lambda thrown: _crash_of_thread(log, written, thrown)
-    code = _lead_a_life(name, main, log, said, [reason for reason in weaknesses if reason])
+    code = _lead_a_life(name, main, log, said, [reason for reason in weaknesses if reason], background=background)
     said.drain(_LAST_WORDS)
     written.drain(_LAST_WORDS)
     # Python takes its own signal routines down before it is gone: a SIGTERM in that moment would turn this code into a kill.
@@ -129,7 +134,9 @@ def run_actor(name: str, main: Main, *, inspectable: bool = True) -> NoReturn:
     sys.exit(code)
 
 
-def _lead_a_life(name: str, main: Main, log: FilteringBoundLogger, said: LinePipe, weaknesses: list[str]) -> int:
+def _lead_a_life(
+    name: str, main: Main, log: FilteringBoundLogger, said: LinePipe, weaknesses: list[str], *, background: bool
+) -> int:
     """Do everything between the two ends of ``run_actor`` and return the exit code."""
     lifeline = _Lifeline(log)
     say: Callable[[Line], None] = lambda line: _say(said, line)  # noqa: E731
@@ -146,6 +153,7 @@ def _lead_a_life(name: str, main: Main, log: FilteringBoundLogger, said: LinePip
             "log": log,
             "source": Source(f"/actor/{name}/{bootstrap.incarnation}"),
             "_say": say,
+            "_background": background,
         }
         anyio.run(_live, main, actor_parts, lifeline, said)
     except ContractError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors.runtime.contract import Beat, Ready, Status, Stopping, encode_bootstrap
+from actors.runtime.priority import BACKGROUND
 from tests.contract.actor_process import DEADLINE, Place, place
 
 pytestmark = pytest.mark.e2e
@@ -149,3 +151,15 @@ def test_a_stop_is_said_once_however_often_it_is_asked_for(scene: Place) -> None
     actor.end_stdin()
     assert actor.exit_code() == 0
     assert len([line for line in actor.lines() if isinstance(line, Stopping)]) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the priorities of threads are read from /proc")
+def test_an_actor_that_is_ready_gives_way_to_those_that_people_wait_for(scene: Place) -> None:
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    actor = scene.start_script(
+        "def niceness():\n    return sorted({os.getpriority(os.PRIO_PROCESS, int(t)) for t in os.listdir('/proc/self/task')})\n"
+        "async def main(actor):\n    before = niceness()\n    actor.ready(before=before)\n"
+        "    actor.status('ready', str(niceness()))\n    await actor.stopping.wait()"
+    )
+    assert actor.until(Ready).facts["before"] == [ours]
+    assert actor.until(Status).note == f"[{BACKGROUND}]"

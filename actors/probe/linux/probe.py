@@ -177,9 +177,16 @@ class LinuxProbe:
         return False
 
     def _find_again(self, pid: int, peer: Peer) -> int | None:
-        """Look for a socket only where the process had its sockets before: programs get the same descriptors again."""
+        """Look for a socket only where it is likely: programs get the same descriptors again, or the one after the last."""
         places = self._places.get(pid, ())
-        return next((descriptor for descriptor in places if procfs.is_socket_at(pid, descriptor, peer.inode)), None)
+        if not places:
+            return None
+        for descriptor in (*places, places[0] + 1):
+            if procfs.is_socket_at(pid, descriptor, peer.inode):
+                if descriptor not in places:
+                    self._places[pid] = (descriptor, *places)[:_REMEMBERED_PLACES]
+                return descriptor
+        return None
 
     def _find(self, pid: int, peer: Peer) -> int | None:
         """Return the descriptor by which a process holds a socket."""
