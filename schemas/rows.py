@@ -126,7 +126,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActorRow:
-    """One supervised process as ``tabwire status`` shows it."""
+    """One supervised process as ``tabwire status`` shows it; ``capabilities`` is what its probe can answer here."""
 
     actor: str
     state: Literal["starting", "ready", "degraded", "stopping", "stopped", "backoff", "failed"]
@@ -135,6 +135,7 @@ class ActorRow:
     restarts: int
     last_exit: str = ""
     note: str = ""
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

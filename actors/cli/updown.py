@@ -7,11 +7,13 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from typing import get_args
 
 from actors.cli.failures import BAD_CONFIG, FAILURE, CommandFailedError, not_running
 from actors.cli.output import console, say, show, show_json
 from actors.cli.retry import try_again
 from actors.cli.system import Starting, find_supervisor, lock_holder, read_status, running_status, stop
+from actors.probe import Capability
 from actors.runtime import exits
 from actors.runtime.config_file import load_config
 from actors.runtime.paths import Paths
@@ -88,6 +90,8 @@ def show_status(*, json: bool) -> None:
     _print_actors(status.actors)
     for name, url in sorted(status.endpoints.items()):
         show(f"{name}: {url}")
+    for line in probe_lines(status.actors):
+        show(line)
 
 
 def welcome(status: SystemStatus, config: Config, config_file: str) -> Iterator[str]:
@@ -101,6 +105,18 @@ def welcome(status: SystemStatus, config: Config, config_file: str) -> Iterator[
         yield f"Requests go to the built-in echo model; add a provider to {config_file} to change that."
     else:
         yield f"Requests go to {config.default_provider}, unless a launch says otherwise."
+
+
+def probe_lines(actors: Sequence[ActorRow]) -> Iterator[str]:
+    """Say what the probe can find out on this computer, and what it cannot; once for actors that say the same."""
+    said: dict[tuple[str, ...], list[str]] = {}
+    for row in actors:
+        if row.capabilities:
+            said.setdefault(row.capabilities, []).append(row.actor)
+    for capabilities, names in said.items():
+        yield f"probe ({', '.join(names)}) can tell: {', '.join(capabilities)}"
+        if lacking := [name for name in get_args(Capability) if name not in capabilities]:
+            yield f"  and not on this computer: {', '.join(lacking)}"
 
 
 _NEXT = (

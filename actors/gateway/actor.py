@@ -59,7 +59,8 @@ async def main(actor: Actor) -> None:
     listening = bind(port, str(actor.paths.config_file))
     outbox = Outbox(actor.connection, actor.source, "gateway")
     teller = Teller(actor, outbox)
-    identity = Identity(choose_probe(), actor.paths, teller.of_process, actor.log)
+    probe = choose_probe()
+    identity = Identity(probe, actor.paths, teller.of_process, actor.log)
     async with UpstreamPool() as pool, anyio.create_task_group() as tasks:
         conductor = Conductor(Door(port), identity, pool, providers, tell=teller.of_request, new_id=actor.source.new_id)
         conductor.health = lambda kind: _health(kind, actor, providers, outbox)
@@ -72,7 +73,8 @@ async def main(actor: Actor) -> None:
         tasks.start_soon(_say_status, actor, providers, outbox)
         gc.collect()
         gc.freeze()  # what is here now stays: not to be looked through again and again
-        actor.ready(url=f"http://127.0.0.1:{port}/v1", default_provider=config.default_provider)
+        url = f"http://127.0.0.1:{port}/v1"
+        actor.ready(url=url, default_provider=config.default_provider, capabilities=probe.capabilities)
         await actor.stopping.wait()
         listener.close()
         await _close(server)

@@ -40,7 +40,14 @@ def _row(child: Child, state: State, written: Callable[[float], str]) -> ActorRo
         restarts=child.restarts,
         last_exit=child.last_exit,
         note=note,
+        capabilities=_capabilities(child),
     )
+
+
+def _capabilities(child: Child) -> tuple[str, ...]:
+    """Return what an actor that runs said in its READY about the questions that its probe can answer."""
+    said = child.facts.get("capabilities") if child.phase in ("ready", "degraded") else None
+    return tuple(one for one in said if isinstance(one, str)) if isinstance(said, list) else ()
 
 
 def _endpoints(state: State) -> dict[str, str]:

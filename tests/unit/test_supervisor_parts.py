@@ -106,8 +106,9 @@ def test_the_status_names_addresses_and_who_waits_for_whom() -> None:
         ("echo", "starting", None, "waits for gateway"),
     ]
     give(Said("broker", 1, Ready({"epoch": "e"})))
-    give(Said("gateway", 1, Ready({"url": "http://127.0.0.1:1/v1"})))
+    give(Said("gateway", 1, Ready({"url": "http://127.0.0.1:1/v1", "capabilities": ["peer", 7]})))
     give(Said("echo", 1, Ready({"port": 2})))
     status = system_status(state, 7, "then", lambda at: f"at {at}")
     assert status.endpoints == {"gateway": "http://127.0.0.1:1/v1", "echo": "http://127.0.0.1:2"}
+    assert [row.capabilities for row in status.actors] == [(), ("peer",), ()]
     assert status.actors[0].since == "at 1.0"
