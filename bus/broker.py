@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -83,7 +83,10 @@ class Report(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
-    """Where a broker keeps its things, whom it lets in (public key in Z85 to name), and how long it keeps events."""
+    """Where a broker keeps its things, whom it lets in (public key in Z85 to name), and how long it keeps events.
+
+    ``clock`` tells the Unix time in nanoseconds that everything is stamped with.
+    """
 
     journal: Path
     keys: Path
@@ -93,6 +96,7 @@ class BrokerSettings:
     max_age_days: float = 30
     max_size_mib: float = 512
     retention_seconds: float = 60.0
+    clock: Callable[[], int] = time.time_ns
 
     def retention(self) -> Retention:
         """Return how long events are kept."""
@@ -165,19 +169,25 @@ class Broker:
         self._journal = journal
         self._reading = reading
         self._upkeep = Upkeep(
-            journal=journal, reading=reading, writer=writer, reader=reader, tell=self.tell, retention=settings.retention()
+            journal=journal,
+            reading=reading,
+            writer=writer,
+            reader=reader,
+            tell=self.tell,
+            retention=settings.retention(),
+            clock=settings.clock,
         )
         self._ingress = ingress
         self._feed = feed
         self._writer = writer
         self._reader = reader
         self._report = report
-        self._source = Source(f"/actor/broker/{settings.incarnation}")
+        self._source = Source(f"/actor/broker/{settings.incarnation}", settings.clock)
         self._exchange = Exchange()
         self._recorder: Recorder[_Asker | None] = Recorder(
             journal=journal,
             writer=writer,
-            now=_now,
+            now=self._now,
             publish=self._publish_rows,
             recorded=self._recorded,
             refused=self._no_room,
@@ -305,7 +315,7 @@ class Broker:
 
     def _publish_beat(self) -> None:
         """Put a beat on the feed, in the writer's thread as well: so the head it tells is one that is on the feed before it."""
-        self._feed.send(encode_beat(self._journal.epoch, self._journal.head, _now()))
+        self._feed.send(encode_beat(self._journal.epoch, self._journal.head, self._now()))
 
     def _recorded(self, batch: Batch[_Asker | None], numbered: Numbered) -> None:
         self._published = numbered.head
@@ -370,6 +380,5 @@ class Broker:
                 self._room = anyio.Event()
                 await self._room.wait()
 
-
-def _now() -> str:
-    return rfc3339(time.time_ns())
+    def _now(self) -> str:
+        return rfc3339(self._settings.clock())

@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -21,12 +22,13 @@ _SOURCE = re.compile(r"/(actor|client)(/[A-Za-z0-9_.~-]{1,64}){1,2}")
 
 
 class Source:
-    """One publisher: ``/actor/<name>/<incarnation>`` or ``/client/<name>/<pid>``."""
+    """One publisher: ``/actor/<name>/<incarnation>`` or ``/client/<name>/<pid>``; ``clock`` tells Unix time in nanoseconds."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, clock: Callable[[], int] = time.time_ns) -> None:
         if not _SOURCE.fullmatch(source):
             raise ValueError(f"source {source!r}: expected /actor/<name>/<incarnation> or /client/<name>/<pid>")
         self.source = source
+        self._clock = clock
         self._drawn: deque[bytes] = deque()
 
     def new_id(self, nanoseconds: int) -> str:
@@ -52,7 +54,7 @@ class Source:
         id: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
     ) -> Envelope:
         """Put a fact (one of ``schemas.events``) into an envelope; without ``id`` a new UUID of version 7 is drawn."""
-        now = time.time_ns()
+        now = self._clock()
         return Envelope(
             id=id or self.new_id(now),
             source=self.source,

@@ -6,7 +6,6 @@ Must not know sockets.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,6 +47,7 @@ class Upkeep:
         reader: Worker,
         tell: Callable[[Any], None],
         retention: Retention,
+        clock: Callable[[], int],
     ) -> None:
         self._journal = journal
         self._reading = reading
@@ -55,6 +55,7 @@ class Upkeep:
         self._reader = reader
         self._tell = tell
         self._retention = retention
+        self._clock = clock
         self._begun = journal.head
 
     def opened(self, recovered_ms: float) -> None:
@@ -96,7 +97,7 @@ class Upkeep:
             await anyio.sleep(self._retention.every_seconds)
 
     async def _trim(self) -> Trimmed | None:
-        oldest = rfc3339(time.time_ns() - int(self._retention.max_age.total_seconds() * 1e9))
+        oldest = rfc3339(self._clock() - int(self._retention.max_age.total_seconds() * 1e9))
         try:
             return await self._writer.call(
                 lambda: self._journal.trim(older_than=oldest, max_bytes=self._retention.max_bytes, at_most=_TRIM_ROWS)

@@ -49,6 +49,7 @@ def settings_of(actor: Actor) -> BrokerSettings:
         allow=allow,
         max_age_days=actor.config.journal.max_age_days,
         max_size_mib=actor.config.journal.max_size_mib,
+        clock=actor.clock,
     )
 
 

@@ -16,7 +16,6 @@ Must not know the rules of the fold or the wire of the bus.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -156,7 +155,7 @@ class Registry:
         await self._wait_for_catching_up()
         limit = MAX_ROWS
         while True:
-            now = rfc3339(time.time_ns())
+            now = rfc3339(self._actor.clock())
             told = table(self.state, now, as_of(self.state, now), limit)
             if len(encode(told)) <= MAX_ANSWER or limit == 1:
                 return told
@@ -171,7 +170,7 @@ class Registry:
 
         """
         await self._wait_for_catching_up()
-        now = rfc3339(time.time_ns())
+        now = rfc3339(self._actor.clock())
         try:
             return explain(self.state, command.session, now)
         except UnknownSessionError as error:

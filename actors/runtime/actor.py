@@ -35,6 +35,7 @@ import anyio.from_thread
 import anyio.lowlevel
 
 from actors.runtime import exits, hardening
+from actors.runtime.clock import Clock, take_anchor
 from actors.runtime.config_file import load_config
 from actors.runtime.contract import (
     BEAT_INTERVAL,
@@ -81,6 +82,7 @@ class Actor:
     config: Config
     log: FilteringBoundLogger
     source: Source
+    clock: Clock
     stopping: anyio.Event = field(default_factory=anyio.Event)
     _say: Callable[[Line], None] = field(repr=False)
     _background: bool = field(repr=False)
@@ -145,13 +147,15 @@ def _lead_a_life(
         log = log.bind(incarnation=bootstrap.incarnation)
         for weakness in weaknesses:
             log.warning("a protection is missing", reason=weakness)
+        clock = Clock(bootstrap.anchor or take_anchor())
         paths = Paths(Path(bootstrap.config_file), Path(bootstrap.state))
         actor_parts: dict[str, Any] = {
             "bootstrap": bootstrap,
             "paths": paths,
             "config": load_config(paths),
             "log": log,
-            "source": Source(f"/actor/{name}/{bootstrap.incarnation}"),
+            "source": Source(f"/actor/{name}/{bootstrap.incarnation}", clock),
+            "clock": clock,
             "_say": say,
             "_background": background,
         }

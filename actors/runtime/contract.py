@@ -38,8 +38,19 @@ class ContractError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """One moment on two clocks, in nanoseconds: the time of day, and the steady clock that nobody sets (``runtime.clock``)."""
+
+    wall: int
+    steady: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bootstrap:
-    """All that an actor is given: who it is, where its files are, its key pair on the bus, and settings of its own kind."""
+    """All that an actor is given: who it is, where its files are, its key pair on the bus, and settings of its own kind.
+
+    ``anchor`` is the run's clock; without one an actor takes its own.
+    """
 
     actor: str
     incarnation: str
@@ -47,6 +58,7 @@ class Bootstrap:
     state: str
     public_key: str
     secret_key: str = field(repr=False)
+    anchor: Anchor | None = None
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import anyio
 
 from actors.runtime import exits, hardening
+from actors.runtime.clock import Clock, take_anchor
 from actors.runtime.config_file import load_config
 from actors.runtime.logging import configure, register_secret
 from actors.runtime.paths import Paths
@@ -107,7 +108,8 @@ async def _supervise(
     run = new_run()
     keys = KeyPair.mint()
     register_secret(keys.secret)
-    source = Source(f"/actor/{NAME}/{run[:12]}")
+    clock = Clock(take_anchor())
+    source = Source(f"/actor/{NAME}/{run[:12]}", clock)
 
     def connect_to() -> Connection:
         return read_connection(paths.connection_file).with_keys(keys.public, keys.secret)
@@ -117,7 +119,9 @@ async def _supervise(
     def publish(about: str, event: Any) -> None:
         outbox.put(source.envelope(about, event))
 
-    supervisor = Supervisor(specs, command, paths=paths, config=config, log=log, publish=publish, run=run, keys=keys)
+    supervisor = Supervisor(
+        specs, command, paths=paths, config=config, log=log, publish=publish, run=run, keys=keys, clock=clock
+    )
     log.info("started", pid=os.getpid(), run=run[:12], actors=[spec.actor for spec in specs])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(outbox.run)

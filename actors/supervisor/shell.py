@@ -30,6 +30,7 @@ import orjson
 
 from actors.probe import ProbeError, choose_probe
 from actors.runtime.atomic import write_atomic
+from actors.runtime.clock import Clock
 from actors.runtime.config_file import load_config
 from actors.runtime.contract import Bootstrap
 from actors.runtime.retry import take_retries
@@ -99,6 +100,7 @@ class Supervisor:
         publish: Callable[[str, Any], None],
         run: str,
         keys: KeyPair,
+        clock: Clock,
     ) -> None:
         self._command = command
         self._paths = paths
@@ -114,7 +116,8 @@ class Supervisor:
         self._prepared: dict[str, Process] = {}
         self._recorded: dict[str, ProcessKey] = {}
         self._state = begin(specs, time.monotonic())
-        self._started = rfc3339(time.time_ns())
+        self._clock = clock
+        self._started = rfc3339(clock())
         self._shown: SystemStatus | None = None
         self._sweeps: anyio.abc.TaskGroup
         self._to_queue, self._queue = anyio.create_memory_object_stream[Any](QUEUE)
@@ -227,6 +230,7 @@ class Supervisor:
             state=str(self._paths.state),
             public_key=pair.public,
             secret_key=pair.secret,
+            anchor=self._clock.anchor,
             settings={"allow": self._allowed} if actor == table.BROKER else {},
         )
         process.begin(bootstrap, incarnation)
@@ -285,7 +289,7 @@ class Supervisor:
 
     def _show(self) -> None:
         """Write the status file when it would say something else than it does."""
-        offset = time.time() - time.monotonic()
+        offset = self._clock() / 1e9 - time.monotonic()
         status = system_status(self._state, os.getpid(), self._started, lambda at: rfc3339(int((at + offset) * 1e9)))
         if self._shown is not None and _timeless(status) == _timeless(self._shown):
             return

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import zmq
 
-from actors.runtime.contract import Bootstrap, Line, Status, decode_line, encode_bootstrap
+from actors.runtime.contract import Anchor, Bootstrap, Line, Status, decode_line, encode_bootstrap
 from actors.runtime.paths import Paths
 
 DEADLINE = 20.0
@@ -154,6 +154,7 @@ class Place:
 
     home: Path
     config: str = ""
+    anchor: Anchor | None = None
     started: list[ActorProcess] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -180,6 +181,7 @@ class Place:
             state=str(self.paths.state),
             public_key=public,
             secret_key=secret,
+            anchor=self.anchor,
             settings={"allow": allow} if name == "broker" else {},
         )
 
