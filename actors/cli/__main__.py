@@ -27,6 +27,10 @@ def _run() -> int:
 
 
 def _command() -> int:
+    if sys.argv[1:2] == ["hook"] and not {"-h", "--help"} & set(sys.argv[2:]):
+        from actors.cli.hook import hook  # noqa: PLC0415 - an agent waits for it: nothing else is loaded
+
+        return hook(sys.argv[2:] or [""])
     if (words := read_run(sys.argv[1:])) is not None:
         from actors.cli.run import run  # noqa: PLC0415 - typer is not even imported for this one
 

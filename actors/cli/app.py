@@ -147,6 +147,14 @@ def explain(
     explain_session(session, json=json)
 
 
+@app.command(epilog="Exit code: always 0, so that no hook ever stops an agent; what went wrong is said on stderr.")
+def hook(agent: Annotated[str, typer.Argument(help="Which agent runs this hook: codex or claude.")]) -> None:
+    """Report an agent's hook (its JSON on stdin) to the gateway; this is what a command hook of Codex or Claude Code runs."""
+    from actors.cli.hook import hook as report  # noqa: PLC0415
+
+    raise typer.Exit(report([agent]))
+
+
 @events.command("export")
 def events_export(
     since: Annotated[str | None, typer.Option(help=f"Start after this point. {_POINT}")] = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, tzinfo
@@ -52,7 +51,7 @@ def fields(type_: str, data: Any, subject: str) -> str:
 def _items(type_: str, data: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(data, Mapping):
         return data.items()
-    names = _SHOWN.get(type_) or [field.name for field in dataclasses.fields(data)]
+    names = _SHOWN.get(type_) or data.__struct_fields__
     return ((name, getattr(data, name)) for name in names)
 
 

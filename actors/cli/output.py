@@ -10,10 +10,9 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from actors.cli.failures import CLOSED_PIPE, CommandFailedError
 from actors.cli.text import printable
+from schemas.codec import encode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,8 +30,7 @@ def show(line: str = "") -> None:
 
 def show_json(value: Any) -> None:
     """Print a value of ``schemas`` as one JSON document on one line (indented for a person at a terminal)."""
-    option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
-    write_line(orjson.dumps(value, option=option))
+    write_line(encode(value, indent=2 if sys.stdout.isatty() else 0))
 
 
 def write_line(raw: bytes) -> None:

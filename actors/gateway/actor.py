@@ -18,6 +18,7 @@ import orjson
 from actors.gateway import limits
 from actors.gateway.admission import Door
 from actors.gateway.conductor import Conductor
+from actors.gateway.hooks import Hooks
 from actors.gateway.identity import Identity
 from actors.gateway.providers import Providers, build_providers
 from actors.gateway.server import CallerServer, bind
@@ -62,7 +63,9 @@ async def main(actor: Actor) -> None:
     probe = choose_probe()
     identity = Identity(probe, actor.paths, teller.of_process, actor.log)
     async with UpstreamPool() as pool, anyio.create_task_group() as tasks:
-        conductor = Conductor(Door(port), identity, pool, providers, tell=teller.of_request, new_id=actor.source.new_id)
+        door = Door(port)
+        hooks = Hooks(door, identity, teller.of_process)
+        conductor = Conductor(door, identity, pool, providers, hooks=hooks, tell=teller.of_request, new_id=actor.source.new_id)
         conductor.health = lambda kind: _health(kind, actor, providers, outbox)
         server = CallerServer(conductor.handle, identity)
         tasks.start_soon(outbox.run)

@@ -16,7 +16,6 @@ Pure. Must not know sockets, headers' names, or providers.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, Literal
 
 from msgspec import Struct, structs
@@ -65,11 +64,15 @@ Relation = Literal["same", "descendant", "stranger", "unknown"]
 
 
 class Standing(Struct, frozen=True):
-    """What a launch token is worth now: the launch it names, and how the caller's process stands to the launched one."""
+    """What a launch token is worth now: the launch it names, and how the caller's process stands to the launched one.
+
+    ``by`` is what names the launch: a token, or without one its record, which holds the launched process.
+    """
 
     worth: Literal["none", "unknown", "ended", "living"] = "none"
     record: LaunchRecord | None = None
     relation: Relation = "unknown"
+    by: str = "launch token"
 
 
 NO_LAUNCH: Final = Standing()
@@ -107,21 +110,36 @@ def caller_of(
 
     A shared daemon's terminal is rejected here, once and for all.
     """
-    evidence = [_evidence(Rank.KERNEL, "socket owner", "process", process_id(process), "the one owner of the connection")]
+    evidence = [statement(Rank.KERNEL, "socket owner", "process", process_id(process), "the one owner of the connection")]
     if agent != OTHER:
-        evidence.append(_evidence(Rank.KERNEL, "executable", "agent", agent, f"runs as {kind}"))
+        evidence.append(statement(Rank.KERNEL, "executable", "agent", agent, f"runs as {kind}"))
     if kind == "daemon":
-        seated = tuple(replace(one, rejected=one.rejected or DAEMON_TERMINAL) for one in seated)
+        seated = tuple(structs.replace(one, rejected=one.rejected or DAEMON_TERMINAL) for one in seated)
         terminal, terminal_missing, cwd = None, DAEMON_TERMINAL, None
     return Caller(process, agent, kind, terminal, terminal_missing[:300], cwd, (*evidence, *seated))
 
 
 def unknown_caller(missing: str, candidates: tuple[str, ...] = ()) -> Caller:
     """Build a caller whose process is not known, and say why; candidates are listed, never chosen from."""
-    rejected = tuple(_evidence(Rank.KERNEL, "socket owner", "process", name, rejected=missing) for name in candidates)
+    rejected = tuple(statement(Rank.KERNEL, "socket owner", "process", name, rejected=missing) for name in candidates)
     if not rejected:
-        rejected = (_evidence(Rank.KERNEL, "socket owner", "process", "unknown", rejected=missing),)
+        rejected = (statement(Rank.KERNEL, "socket owner", "process", "unknown", rejected=missing),)
     return Caller(evidence=rejected, missing=missing, terminal_missing=f"the caller's process is not known: {missing}"[:300])
+
+
+def above(agent: Caller, below: ProcessKey) -> Caller:
+    """Return an agent's process as the one that ran the hook: by its place above the caller, not by the connection."""
+    note = f"the nearest {agent.agent} above the caller {process_id(below)}, by living processes"
+    name = "unknown" if agent.process is None else process_id(agent.process)
+    proof = statement(Rank.KERNEL, "ancestry", "process", name, note)
+    others = (one for one in agent.evidence if one.proves != "process")  # how a connection's owner was found
+    return structs.replace(agent, evidence=(proof, *others))
+
+
+def lost(caller: Caller, missing: str) -> Caller:
+    """Return a caller above whom no agent was found, with the reason."""
+    searched = statement(Rank.KERNEL, "ancestry", "process", "unknown", rejected=missing)
+    return structs.replace(caller, evidence=(*caller.evidence, searched))
 
 
 def attribute(caller: Caller, standing: Standing, claims: Claims) -> Attribution:
@@ -161,12 +179,12 @@ def _launch(caller: Caller, standing: Standing) -> tuple[LaunchRecord | None, tu
         return None, ()
     if standing.relation in ("same", "descendant"):
         note = "from the launched process" if standing.relation == "same" else "from a descendant of the launched process"
-        return record, (_evidence(Rank.TOLD_BY_US, "launch token", "launch", record.launch, note),)
+        return record, (statement(Rank.TOLD_BY_US, standing.by, "launch", record.launch, note),)
     if standing.relation == "stranger":
         reason = "the caller is neither the launched process nor a descendant of it"
-        return None, (_evidence(Rank.TOLD_BY_US, "launch token", "launch", record.launch, rejected=reason, conflict=True),)
+        return None, (statement(Rank.TOLD_BY_US, standing.by, "launch", record.launch, rejected=reason, conflict=True),)
     reason = f"whether the caller descends from the launched process could not be read: {caller.missing or 'not known'}"
-    return None, (_evidence(Rank.TOLD_BY_US, "launch token", "launch", record.launch, rejected=reason),)
+    return None, (statement(Rank.TOLD_BY_US, standing.by, "launch", record.launch, rejected=reason),)
 
 
 def _named_by_launch(caller: Caller, standing: Standing, launch: LaunchRecord | None, claims: Claims) -> Claims:
@@ -196,7 +214,7 @@ def _conversation(
     """Believe a claim of a conversation, or say why not."""
     if claims.agent == "":
         return None, ()
-    kind, value = f"header {claims.header}", claims.conversation or ""
+    kind, value = f"{claims.said_by} {claims.header}", claims.conversation or ""
     rejected, conflict = "", False
     if claims.conversation is None:
         rejected = claims.problem
@@ -206,7 +224,8 @@ def _conversation(
         rejected, conflict = f"the caller is no {claims.agent} (it is {caller.agent!r})", True
     elif claims.thread_kind == "title":
         rejected = "a title request belongs to no conversation; it counts for its process"
-    evidence = (_evidence(Rank.REQUEST_DECLARED, kind, "conversation", value, rejected=rejected, conflict=conflict),)
+    note = "" if rejected else claims.note
+    evidence = (statement(Rank.REQUEST_DECLARED, kind, "conversation", value, note, rejected=rejected, conflict=conflict),)
     return (None if rejected else claims.conversation), evidence
 
 
@@ -214,11 +233,11 @@ def _terminal(caller: Caller, launch: LaunchRecord | None) -> tuple[TerminalKey 
     """Prefer the terminal that our launch recorded to the one that the process declares."""
     if launch is None or launch.terminal is None:
         return caller.terminal, "" if caller.terminal is not None else caller.terminal_missing, ()
-    seated = [_evidence(Rank.TOLD_BY_US, "launch record", "terminal", launch.terminal)]
+    seated = [statement(Rank.TOLD_BY_US, "launch record", "terminal", launch.terminal)]
     if caller.terminal is not None and caller.terminal != launch.terminal:
         reason = "it was launched in another terminal"
         seated.append(
-            _evidence(Rank.PROCESS_DECLARED, "environment", "terminal", caller.terminal, rejected=reason, conflict=True)
+            statement(Rank.PROCESS_DECLARED, "environment", "terminal", caller.terminal, rejected=reason, conflict=True)
         )
     return launch.terminal, "", tuple(seated)
 
@@ -228,7 +247,7 @@ def launch_id(attribution: Attribution) -> LaunchId | None:
     return None if attribution.launch is None else attribution.launch.launch
 
 
-def _evidence(
+def statement(
     rank: Rank,
     kind: str,
     proves: Subject,
@@ -238,6 +257,7 @@ def _evidence(
     rejected: str = "",
     conflict: bool = False,
 ) -> Evidence:
+    """Build a statement whose texts fit."""
     return Evidence(
         rank=rank,
         kind=kind[:64],

@@ -18,7 +18,10 @@ _MAX_ID: Final = 200
 
 
 class Claims(Struct, frozen=True):
-    """A request's own account. ``problem`` says why its conversation cannot be a key, and then there is none."""
+    """A request's own account. ``problem`` says why its conversation cannot be a key, and then there is none.
+
+    ``said_by`` is where it stands: in a ``header``, or in the report of a hook; ``note`` is what makes it worth more.
+    """
 
     agent: str = ""
     conversation: ConversationKey | None = None
@@ -27,6 +30,8 @@ class Claims(Struct, frozen=True):
     parent_thread: str | None = None
     header: str = ""
     problem: str = ""
+    said_by: str = "header"
+    note: str = ""
 
 
 class _TurnMetadata(Struct, frozen=True):

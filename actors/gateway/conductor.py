@@ -29,6 +29,7 @@ from actors.gateway.admission import Door, check_host
 from actors.gateway.exchange import Exchange, begin, step
 from actors.gateway.forwarding import answer_fields, request_fields
 from actors.gateway.head import Fields, Head, read_head
+from actors.gateway.hooks import Hooks
 from actors.gateway.identity import Identity
 from actors.gateway.peek import requested_model
 from actors.gateway.providers import Providers, Upstream
@@ -39,6 +40,7 @@ from actors.gateway.usage import Meter, NoMeter, meter_for
 from schemas.identity import RequestId
 
 Tell = Callable[[str, Any, str, str | None], str]
+_ASIDE: Final = ("health", "hooks")
 _NO_BODY: Final = (204, 304)
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _HTTP_11: Final = (1, 1)
@@ -73,10 +75,12 @@ class Conductor:
         pool: UpstreamPool,
         providers: Providers,
         *,
+        hooks: Hooks,
         tell: Tell,
         new_id: Callable[[int], str],
     ) -> None:
         self.door = door
+        self.hooks = hooks
         self.identity = identity
         self.pool = pool
         self.providers = providers
@@ -154,8 +158,8 @@ class Performance:
         self._head = head = read_head(
             message.method, message.path, fields, upgrade=message.upgrade, length=_length(fields.get("content-length"))
         )
-        if head.target.place == "health":
-            await self._say_health(head)
+        if head.target.place in _ASIDE:
+            await self._answer_aside(head)
             return Written(keep_alive=self._keep_alive)
         now = time.monotonic()
         request = RequestId(self._conductor.new_id(time.time_ns()))
@@ -329,10 +333,13 @@ class Performance:
         if self._line.transport is not None:
             self._line.transport.close()
 
-    async def _say_health(self, head: Head) -> None:
+    async def _answer_aside(self, head: Head) -> None:
+        """Answer what is no request for a provider."""
         refusal = check_host(self._conductor.door, head)
         if refusal is not None:
             status, body = refusal.status, dialect.error_body("unknown", refusal.status, refusal.code, refusal.message)
+        elif head.target.place == "hooks":
+            status, body = await self._conductor.hooks.take(head, self._line.acquaintance, self._payload)
         else:
             status, body = self._conductor.health(head.target.rest)
         headers = CIMultiDict({"content-type": dialect.JSON, "content-length": str(len(body)), "cache-control": "no-store"})
@@ -410,6 +417,7 @@ _REASONS: Final = {
     405: "Method Not Allowed",
     408: "Request Timeout",
     413: "Content Too Large",
+    415: "Unsupported Media Type",
     417: "Expectation Failed",
     426: "Upgrade Required",
     431: "Request Header Fields Too Large",

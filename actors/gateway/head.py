@@ -14,10 +14,11 @@ from msgspec import Struct
 from actors.gateway.dialect import dialect_of
 from schemas.events import Dialect
 
-Place = Literal["api", "health", "unknown"]
+Place = Literal["api", "health", "hooks", "unknown"]
 
 _PREFIX: Final = re.compile(r"(?:/s/([^/?]*))?/v1(/[^?]*)?(?:\?(.*))?", re.ASCII)
 _HEALTH: Final = {"/health": "all", "/health/live": "live", "/health/ready": "ready"}
+_HOOKS: Final = "/hooks/"
 _TRICKS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)|//|\\|%2f|%5c|[^!-~]", re.IGNORECASE)
 _UNPRINTABLE: Final = re.compile(r"[^!-~]")
 _LINE: Final = 300
@@ -64,6 +65,8 @@ def read_target(raw: str) -> Target:
         return Target("health", path, _HEALTH[path])
     found = _PREFIX.fullmatch(raw)
     if found is None:
+        if path.startswith(_HOOKS):
+            return Target("hooks", _shown(path), path.removeprefix(_HOOKS))
         return Target("unknown", _shown(path))
     token, rest, query = found.groups()
     rest = rest or "/"

@@ -25,7 +25,8 @@ import anyio.to_thread
 
 from actors.gateway import limits
 from actors.gateway.admission import Kernel
-from actors.gateway.attribution import Caller, Standing, caller_of, unknown_caller
+from actors.gateway.ancestry import nearest_agent
+from actors.gateway.attribution import NO_LAUNCH, OTHER, Caller, Standing, above, caller_of, lost, unknown_caller
 from actors.gateway.launches import LaunchBook
 from actors.probe import (
     Address,
@@ -91,6 +92,7 @@ class Identity:
         self._known: OrderedDict[int, ProcessKey] = OrderedDict()
         self._watched: dict[ProcessKey, ExitWatch] = {}
         self._told: set[ProcessKey] = set()
+        self._untold: dict[ProcessKey, ProcessSeen] = {}
         self._launched: dict[ProcessKey, set[LaunchId]] = {}
         self._pending: list[ExitWatch] = []
         self._watch_wanted = anyio.Event()
@@ -137,16 +139,37 @@ class Identity:
                 acquaintance.settle(unknown_caller(_BUSY))
         return acquaintance
 
+    async def reporter(self, acquaintance: Acquaintance, agent: str) -> tuple[Caller, Standing]:
+        """Say which agent of this name runs the caller, a hook of it, and in which launch; without one, who the caller is."""
+        caller = await acquaintance.wait()
+        if caller.process is None:
+            return caller, NO_LAUNCH
+        await self.launches.refresh()
+        kin = await anyio.to_thread.run_sync(nearest_agent, self._probe, caller.process, agent)
+        if kin.agent is None:
+            return lost(caller, kin.missing), NO_LAUNCH
+        found = caller if kin.agent.key == caller.process else self._meet(kin.agent, caller.process)
+        line = (kin.agent.key, *kin.wrappers)
+        launched = [record for record in self.launches.records() if record.process in line]
+        if len(launched) != 1:
+            return found, NO_LAUNCH
+        return found, Standing("living", launched[0], "same", "launch record")
+
     async def standing(self, acquaintance: Acquaintance, token: str | None) -> tuple[Caller, Standing]:
         """Say who calls and what the token in its path is worth from that caller."""
         standing = await self.launches.find(token)
         if standing.record is None or standing.worth != "living":
-            return await acquaintance.wait(), standing
+            caller = await acquaintance.wait()
+            if self._untold:
+                self._tell_seen(caller)
+            return caller, standing
         record = standing.record
         if acquaintance.caller is None and acquaintance.peer is not None:
             # Most likely the launched process itself: cheaper to ask about than to wait for the search.
             self._recognise(acquaintance, acquaintance.peer, (record.process.pid,))
         caller = await acquaintance.wait()
+        if self._untold:
+            self._tell_seen(caller)
         if caller.process is None:
             return caller, standing
         if caller.process == record.process:
@@ -212,8 +235,11 @@ class Identity:
                 names.append(f"{pid} (not readable)")
         return names
 
-    def _meet(self, facts: ProcessFacts) -> Caller:
-        """Turn what was read of a process into a caller, and tell of it the first time."""
+    def _meet(self, facts: ProcessFacts, below: ProcessKey | None = None) -> Caller:
+        """Turn what was read of a process into a caller, and tell of it the first time.
+
+        ``below`` is the caller above which it was found; None when it is the caller itself.
+        """
         agent = classify(facts.exe, facts.argv, facts.script)
         terminal = find_terminal(facts.variables, facts.tty, facts.leader)
         used = () if terminal.used is None else (terminal.used,)
@@ -226,6 +252,8 @@ class Identity:
             seated=(*used, *terminal.rejected),
             cwd=facts.cwd,
         )
+        if below is not None:
+            caller = above(caller, below)
         if facts.key not in self._told and self._watch(facts.key):
             self._told.add(facts.key)
             launches = self._launched.get(facts.key, set())
@@ -239,11 +267,18 @@ class Identity:
                 launch=min(launches) if len(launches) == 1 else None,
                 evidence=caller.evidence,
             )
-            self._tell(subject("process", process_id(facts.key)), seen, None)
+            self._untold[facts.key] = seen
+            if caller.agent != OTHER:
+                self._tell_seen(caller)
         if facts.key in self._watched:
             self._known[facts.key.pid] = facts.key
             self._known.move_to_end(facts.key.pid)
         return caller
+
+    def _tell_seen(self, caller: Caller) -> None:
+        """Tell of a process: of an agent at once, of any other when it asks for something that an agent would."""
+        if caller.process is not None and (seen := self._untold.pop(caller.process, None)) is not None:
+            self._tell(subject("process", process_id(caller.process)), seen, None)
 
     def _watch(self, process: ProcessKey) -> bool:
         """Watch for a process's exit; False when it is gone already, or too many are watched."""
@@ -276,7 +311,8 @@ class Identity:
             self._launch_ended(launch)
         if process in self._told:
             self._told.discard(process)
-            self._tell(subject("process", process_id(process)), ProcessExited(process=process), None)
+            if self._untold.pop(process, None) is None:
+                self._tell(subject("process", process_id(process)), ProcessExited(process=process), None)
 
     # ------------------------------------------------------------------------------------------------ launches
 

@@ -35,6 +35,11 @@ PEEK_INFLATED: Final = 8 * MIB  # a compressed request body is inflated this far
 EVENT: Final = 2 * MIB  # one event of a stream, kept until its end is seen
 JSON_ANSWER: Final = 4 * MIB
 
+# What an agent's hook may report: content stands in it beside the few fields that are read.
+HOOK_BODY: Final = 4 * MIB
+HOOK_DEADLINE: Final = 2.0
+HOOKS: Final = 16  # read at once
+
 # Identity.
 IDENTITY_WAIT: Final = 0.2
 KNOWN_CANDIDATES: Final = 16

@@ -50,7 +50,7 @@ PURE = (
     *(f"bus.{name}" for name in ("cursor", "errors", "protocol", "sequencer")),
     *(f"actors.registry.{name}" for name in ("announced", "effects", "fold", "judgement", "lifetimes", "replay")),
     *(f"actors.registry.{name}" for name in ("requests", "rows", "sentences", "state", "tables")),
-    *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "exchange", "routing", "usage")),
+    *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "exchange", "hook_report", "routing", "usage")),
     *(f"actors.probe.{name}" for name in ("agents", "terminal")),
     "actors.runtime.contract",
     "actors.supervisor.supervision",
