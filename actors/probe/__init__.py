@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import sys
 
-from actors.probe.agents import AgentFinding, classify
+from actors.probe.agents import AgentFinding, classify, worth_a_look
 from actors.probe.contract import (
     Address,
     Capability,
+    ChangeHint,
+    ChangeWatch,
     ExitWatch,
+    Glimpse,
+    OpenFile,
     Peer,
     Probe,
     ProbeError,
@@ -21,6 +25,7 @@ from actors.probe.contract import (
     ProcessHiddenError,
     SessionLeader,
     SocketMovedError,
+    Surroundings,
     UnsupportedPlatformError,
 )
 from actors.probe.terminal import TerminalFinding, find_terminal
@@ -29,7 +34,11 @@ __all__ = [
     "Address",
     "AgentFinding",
     "Capability",
+    "ChangeHint",
+    "ChangeWatch",
     "ExitWatch",
+    "Glimpse",
+    "OpenFile",
     "Peer",
     "Probe",
     "ProbeError",
@@ -38,11 +47,13 @@ __all__ = [
     "ProcessHiddenError",
     "SessionLeader",
     "SocketMovedError",
+    "Surroundings",
     "TerminalFinding",
     "UnsupportedPlatformError",
     "choose_probe",
     "classify",
     "find_terminal",
+    "worth_a_look",
 ]
 
 

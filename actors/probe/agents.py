@@ -142,6 +142,17 @@ def classify(exe: str, argv: Sequence[str], script: str | None) -> AgentFinding:
     return AgentFinding(agent, _kind(agent, argv[1:]))
 
 
+def worth_a_look(program: str, name: str) -> bool:
+    """Tell from ``Glimpse.program`` (and from ``.name`` when that is hidden) whether a process may be an agent.
+
+    True for every interpreter: which script it runs takes a closer look.
+    """
+    base = (program or name).replace("\\", "/").rpartition("/")[2]
+    if base.removesuffix(".exe") in _INTERPRETERS or _NATIVE.fullmatch(base):
+        return True
+    return bool(_CLAUDE_VERSION.search(program))
+
+
 def script_argument(exe: str, argv: Sequence[str]) -> str | None:
     """Return the argument that names the file which an interpreter runs, as it was given; None for any other program."""
     at = _script_index(exe, argv)

@@ -13,12 +13,21 @@ How to name the sender of an accepted connection, in this order, each step cheap
 
 Facts belong to one moment: an ``exec`` keeps a process's key and replaces program, arguments and environment. Keep them
 with the connection that they were read for (a socket that is closed on exec cannot outlive the program), not with the key.
+
+How to keep an account of all agents, all of it in a worker thread but the waiting::
+
+    watch = probe.watch_changes()               # before the first survey, so that nothing falls between the two
+    probe.survey()                              # everybody, shallow: enough to see who is worth a look
+    watch.take()                                # who may be new since; ``survey`` when that cannot be said
+    probe.process(pid)                          # the look
+    probe.open_files(pid, folders)              # which conversations' files it holds
+    probe.exit_watch(facts.key)                 # never poll for an exit
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -28,11 +37,17 @@ Address = tuple[str, int]
 Capability = Literal[
     "peer",  # the client's end of a connection, by its exact tuple
     "owner",  # the processes that hold a socket
-    "process",  # program, arguments, folder, terminal variables of a process of this user
+    "process",  # program, arguments, folder, some variables of a process of this user
     "exit_watch",  # an exit noticed without polling
     "ancestry",  # whose child a process is
     "unrepeatable_key",  # ProcessKey.pidfd is set: a key that no later process can have
+    "survey",  # every process, in a shallow look
+    "change_hint",  # watch_changes costs next to nothing when nothing changes; without it every take() asks for a survey
+    "start_events",  # watch_changes names each program as it starts, and wakes whoever waits
+    "open_files",  # the files that a process of this user holds open
 ]
+Surroundings = Literal["", "wsl1", "wsl2", "wine", "container"]
+"""What this operating system runs inside of, as far as that decides what can be seen; "" for nothing of the kind."""
 
 
 class ProbeError(Exception):
@@ -93,19 +108,73 @@ class ProcessFacts:
     ``exe`` is the resolved program ("" for a kernel thread), ``script`` the resolved file that an interpreter runs (None
     for a native program), ``tty`` the controlling terminal as ``ps`` prints it, ``leader`` the process that opened it, the
     leader of its session (None when that has exited, or without a tty).
-    ``variables`` are the variables of ``actors.probe.terminal.VARIABLES`` that were set when the program started, and never
-    the rest of the environment. A process can overwrite what it declares there; that is why it ranks as declared only.
+    ``variables`` are those of ``actors.probe.variables.VARIABLES`` that were set when the program started (names in upper
+    case where the OS ignores case), and never the rest of the environment. A process can overwrite what it declares there;
+    that is why it ranks as declared only. Arguments and variables may hold secrets (a token in a URL): they never leave
+    the process that asked.
     """
 
     key: ProcessKey
     parent: int
     exe: str
-    argv: tuple[str, ...]
+    argv: tuple[str, ...] = field(repr=False)
     script: str | None
     cwd: str | None
     tty: str | None
     leader: SessionLeader | None
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glimpse:
+    """One process in a shallow look: enough to decide whether to look closer (``actors.probe.agents.worth_a_look``).
+
+    ``started`` is as in ``ProcessKey``. ``image`` changes when an exec replaces the program (0 where there is no exec, or
+    where it may not be read). ``program`` is the path of the program, or its base name where the path costs more, or ""
+    (a kernel thread, or hidden). ``name`` is what the OS lists it as, possibly cut or changed by the process itself: worth
+    something only when ``program`` is hidden. ``ours``: it runs as our user. Nothing here is proven to be of one process:
+    a pid may have gone to another between two of these readings.
+    """
+
+    pid: int
+    parent: int
+    started: int
+    image: int
+    program: str
+    name: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeHint:
+    """Which processes may run a new program since the last hint; ``survey``: others may, so look at everybody."""
+
+    pids: tuple[int, ...] = ()
+    survey: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A regular file that a process holds open; ``locked``: it holds an exclusive lock on it, as far as can be told."""
+
+    path: str
+    locked: bool = False
+
+
+class ChangeWatch(Protocol):
+    """Tells which processes may be new since the last call; to be closed.
+
+    It may miss an exec in an old process where there is no "start_events": a slow survey finds that.
+    """
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that becomes readable when there is something to take; None: there is none, so take often."""
+
+    def take(self) -> ChangeHint:
+        """Take what has gathered, without waiting. With "change_hint" microseconds when there is nothing."""
+
+    def close(self) -> None:
+        """Give its resources back; closing twice does nothing."""
 
 
 class ExitWatch(Protocol):
@@ -139,6 +208,13 @@ class Probe(Protocol):
     @property
     def capabilities(self) -> tuple[Capability, ...]:
         """What this probe can answer here; what is not listed answers None or nothing, never something wrong."""
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What this operating system runs inside of."""
+
+    def limits(self) -> tuple[str, ...]:
+        """Say what cannot be seen here, each in a sentence for people, beginning with where we are."""
 
     def this_user(self) -> int | str:
         """Return the user we run as, in the form of ``Peer.uid``."""
@@ -188,3 +264,24 @@ class Probe(Protocol):
 
         False is "not proven" (one of them is gone, or a process in between was), not the proof of the contrary.
         """
+
+    def survey(self) -> tuple[Glimpse, ...]:
+        """Glance at every process, in any order. Milliseconds: use a worker thread."""
+
+    def glimpse(self, pid: int) -> Glimpse | None:
+        """Glance at one process; None when it is gone (a zombie is)."""
+
+    def watch_changes(self) -> ChangeWatch:
+        """Begin to watch for new processes."""
+
+    def open_files(self, pid: int, below: Sequence[str]) -> tuple[OpenFile, ...]:
+        """Name the regular files below some folders (resolved paths) that a process holds open, in order of path.
+
+        Raises:
+            ProcessGoneError: it has exited.
+            ProcessHiddenError: it may not be asked.
+
+        """
+
+    def started_at(self, process: ProcessKey) -> str:
+        """Return when a process of this boot started, as RFC 3339 in UTC with milliseconds; a few may differ between calls."""

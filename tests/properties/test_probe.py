@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from actors.probe.agents import AgentFinding, classify, script_argument
 from actors.probe.contract import SessionLeader
-from actors.probe.terminal import VARIABLES, find_terminal
+from actors.probe.terminal import find_terminal
+from actors.probe.variables import VARIABLES
 from schemas.codec import decode, encode
 from schemas.evidence import Evidence, Rank
 
@@ -102,7 +103,7 @@ def test_the_managed_daemon_is_never_taken_for_an_app_server_of_one_client(optio
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the format of an environment block is Linux's")
 @given(st.dictionaries(st.text("ABTMUX_PNEW", min_size=1), st.binary().map(lambda raw: raw.replace(b"\0", b""))))
-def test_nothing_but_terminal_variables_leaves_an_environment_block(environment: dict[str, bytes]) -> None:
+def test_nothing_but_the_variables_that_count_leaves_an_environment_block(environment: dict[str, bytes]) -> None:
     from actors.probe.linux.procfs import parse_variables  # noqa: PLC0415 - exists on Linux only
 
     block = b"".join(name.encode() + b"=" + value + b"\0" for name, value in environment.items())

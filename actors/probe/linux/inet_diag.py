@@ -75,8 +75,8 @@ class Question:
         body = _REQUEST.pack(self.family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES) + self.ends + _NO_COOKIE
         return _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, sequence, 0) + body
 
-    def decode(self, answer: bytes) -> Peer | None:
-        """Read the answer; None when the kernel knows no such connection that a process holds.
+    def decode(self, answer: bytes, *, listening: bool = False) -> Peer | None:
+        """Read the answer; None when the kernel knows no such connection (or listening socket) that a process holds.
 
         Raises:
             ProbeError: the kernel refused the question; its reason is told.
@@ -89,9 +89,8 @@ class Question:
             raise ProbeError(f"inet_diag refused to look up a TCP socket: {os.strerror(code)}")
         state = answer[_HEADER.size + 1]
         uid, inode = _OWNER.unpack_from(answer, _OWNER_OFFSET)
-        if state == _TCP_LISTEN or inode == 0 or _unmapped(answer[_ID_OFFSET : _ID_OFFSET + len(self.ends)]) != self.ends:
-            return None
-        return Peer(inode=inode, uid=uid)
+        same = _unmapped(answer[_ID_OFFSET : _ID_OFFSET + len(self.ends)]) == self.ends
+        return Peer(inode=inode, uid=uid) if same and inode and (state == _TCP_LISTEN) is listening else None
 
 
 @lru_cache(maxsize=64)
@@ -127,6 +126,19 @@ class SocketTable:
 
         """
         question = Question.about(source, destination)
+        return question.decode(self._ask(question))
+
+    def find_listener(self, address: Address) -> Peer | None:
+        """Find the socket that listens at exactly this address; one that listens at every address is not meant.
+
+        Raises:
+            ProbeError: the kernel refuses such questions, as in some sandboxes.
+
+        """
+        question = Question.about(address, ("::" if ":" in address[0] else "0.0.0.0", 0))
+        return question.decode(self._ask(question), listening=True)
+
+    def _ask(self, question: Question) -> bytes:
         with self._lock:
             self._sequence = self._sequence + 1 & 0xFFFFFFFF
             try:
@@ -136,7 +148,7 @@ class SocketTable:
                 raise ProbeError(f"inet_diag cannot be asked: {error.strerror}") from error
             if _HEADER.unpack_from(answer)[3] != self._sequence:
                 raise ProbeError("inet_diag answered another question")
-        return question.decode(answer)
+        return answer
 
     def close(self) -> None:
         """Give the socket back; closing twice does nothing."""

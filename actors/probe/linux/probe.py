@@ -20,7 +20,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable
+import struct
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from hashlib import blake2s
 from pathlib import Path
 
@@ -28,6 +31,8 @@ from actors.probe.agents import script_argument
 from actors.probe.contract import (
     Address,
     Capability,
+    Glimpse,
+    OpenFile,
     Peer,
     ProbeError,
     ProcessFacts,
@@ -35,18 +40,23 @@ from actors.probe.contract import (
     ProcessHiddenError,
     SessionLeader,
     SocketMovedError,
+    Surroundings,
 )
-from actors.probe.linux import procfs
+from actors.probe.linux import procfs, survey
+from actors.probe.linux.changes import ExecEvents, LastPid, open_exec_events, watch_changes
 from actors.probe.linux.inet_diag import SocketTable
 from actors.probe.linux.pidfd import PidfdWatch, has_exited, held, inodes_are_unique, open_pidfd, unique_inode
 from actors.probe.linux.procfs import Stat, read_stat
+from actors.probe.linux.surroundings import find_surroundings, sentences
 from schemas.identity import ProcessKey
 
 _NO_NETLINK = (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EACCES, errno.EPERM)
+_CREDENTIALS = struct.Struct("=3i")
 _EXEC_RETRIES = 3
 _MAX_ANCESTORS = 128
 _REMEMBERED_PROCESSES = 256
 _REMEMBERED_PLACES = 4
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class LinuxProbe:
@@ -62,11 +72,16 @@ class LinuxProbe:
         self._sockets = _socket_table()
         self._places: dict[int, tuple[int, ...]] = {}
         self._private: tuple[int, int] | None = None
+        self.surroundings: Surroundings = find_surroundings()
         self.capabilities = self._find_capabilities()
 
     def this_user(self) -> int:
         """Return the effective uid, which new sockets are given."""
         return os.geteuid()
+
+    def limits(self) -> tuple[str, ...]:
+        """See ``Probe.limits``."""
+        return sentences(self.surroundings)
 
     def this_process(self) -> ProcessKey:
         """Return the key of the calling process."""
@@ -77,6 +92,16 @@ class LinuxProbe:
     def peer(self, local: Address, remote: Address) -> Peer | None:
         """See ``Probe.peer``."""
         return self._sockets.find(remote, local) if self._sockets is not None else None
+
+    def listener(self, address: Address) -> Peer | None:
+        """See ``Probe.listener``."""
+        return self._sockets.find_listener(address) if self._sockets is not None else None
+
+    def server(self, connection: socket.socket) -> int:
+        """See ``Probe.server``."""
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid: int = _CREDENTIALS.unpack(credentials)[0]
+        return pid
 
     def owner(self, peer: Peer, known: Iterable[int]) -> int | None:
         """See ``Probe.owner``."""
@@ -143,6 +168,28 @@ class LinuxProbe:
                 return proven and not watched.exited() and not above.exited()
         except ProcessGoneError:
             return False
+
+    def survey(self) -> tuple[Glimpse, ...]:
+        """See ``Probe.survey``."""
+        return tuple(survey.survey(self.this_user()))
+
+    def glimpse(self, pid: int) -> Glimpse | None:
+        """See ``Probe.glimpse``."""
+        return survey.glimpse(pid, self.this_user())
+
+    def watch_changes(self) -> ExecEvents | LastPid:
+        """See ``Probe.watch_changes``."""
+        return watch_changes()
+
+    def open_files(self, pid: int, below: Sequence[str]) -> tuple[OpenFile, ...]:
+        """See ``Probe.open_files``."""
+        return survey.open_files(pid, below)
+
+    def started_at(self, process: ProcessKey) -> str:
+        """See ``Probe.started_at``; ticks are hundredths of a second, so nothing finer is lost."""
+        booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        at = datetime.fromtimestamp(booted + process.started / _TICKS, UTC)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def close(self) -> None:
         """Give the netlink socket back."""
@@ -253,7 +300,10 @@ class LinuxProbe:
         return ProcessKey(host=self._host, boot=self._boot, pid=pid, started=stat.started, pidfd=unique_inode(descriptor))
 
     def _find_capabilities(self) -> tuple[Capability, ...]:
-        found: list[Capability] = ["owner", "process", "exit_watch", "ancestry"]
+        found: list[Capability] = ["owner", "process", "exit_watch", "ancestry", "survey", "change_hint", "open_files"]
+        if (events := open_exec_events()) is not None:
+            events.close()
+            found.append("start_events")
         if self._sockets is not None:
             found.insert(0, "peer")
         if inodes_are_unique():

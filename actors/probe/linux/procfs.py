@@ -1,7 +1,7 @@
 """The files of ``/proc/<pid>``: parsing, and reading with errors that say why.
 
 Owns the formats. A read by itself proves nothing about *which* process it was; ``probe`` proves that around the reads.
-Must not keep an environment: what is not a terminal variable is forgotten within ``read_variables``.
+Must not keep an environment: what is not in ``actors.probe.variables`` is forgotten within ``read_variables``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from actors.probe.contract import ProbeError, ProcessGoneError, ProcessHiddenError
-from actors.probe.terminal import VARIABLES
+from actors.probe.variables import VARIABLES
 
 PROC = "/proc"
 _DELETED = " (deleted)"
@@ -76,7 +76,7 @@ def parse_arguments(raw: bytes) -> tuple[str, ...]:
 
 
 def parse_variables(raw: bytes) -> dict[str, str]:
-    """Read the terminal variables out of an environment block; the first of a repeated name counts, as in getenv."""
+    """Read the variables that count out of an environment block; the first of a repeated name counts, as in getenv."""
     found: dict[str, str] = {}
     for name, value in _VARIABLE.findall(b"\0" + raw):
         found.setdefault(name.decode(), _text(value))
@@ -136,7 +136,7 @@ def read_arguments(pid: int) -> tuple[str, ...]:
 
 
 def read_variables(pid: int) -> dict[str, str]:
-    """Read the terminal variables of a process, as they were when its program started."""
+    """Read the variables that count of a process, as they were when its program started."""
     return parse_variables(_read(f"{PROC}/{pid}/environ"))
 
 
@@ -225,7 +225,7 @@ def failure(pid: int, error: OSError) -> ProbeError:
     if not isinstance(error, PermissionError):
         return ProbeError(f"process {pid} cannot be read: {error.strerror}")
     try:
-        owner = _effective_user(pid)
+        owner = effective_user(pid)
     except OSError:
         return ProcessGoneError(pid, "exited while it was read")
     if owner != os.geteuid():
@@ -233,7 +233,7 @@ def failure(pid: int, error: OSError) -> ProbeError:
     return ProcessHiddenError(pid, "protects its memory (not dumpable, or has privileges that we do not have)")
 
 
-def _effective_user(pid: int) -> int:
+def effective_user(pid: int) -> int:
     """Return the effective uid; the owner of the folder would be root for a process that is not dumpable."""
     for line in _read(f"{PROC}/{pid}/status").splitlines():
         if line.startswith(b"Uid:"):
