@@ -1,6 +1,6 @@
 """Bytes to typed values and back, with errors that name the field.
 
-orjson reads and writes the JSON, msgspec checks the types: strict on required fields, tolerant of unknown fields and of
+msgspec writes and reads typed values, orjson untyped ones. Strict on required fields, tolerant of unknown fields and of
 unknown event types (their ``data`` stays a plain mapping). Must not know sockets or storage.
 """
 
@@ -25,6 +25,20 @@ _WHERE = re.compile(r" - at `\$\.?(.*)`$")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
 
+class _Document(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An envelope in CloudEvents' JSON format; attributes that it does not have are left out."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    correlationid: str | None = None
+    causationid: str | None = None
+    data: Any
+
+
 class _Sealed(msgspec.Struct):
     """An envelope whose data is not looked into yet."""
 
@@ -39,6 +53,7 @@ class _Sealed(msgspec.Struct):
 
 
 _SEALED = msgspec.json.Decoder(_Sealed)
+_WRITE = msgspec.json.Encoder().encode
 
 
 class InvalidMessageError(ValueError):
@@ -53,28 +68,27 @@ class InvalidMessageError(ValueError):
         self.reason = reason
 
 
-def encode(value: Any) -> bytes:
+def encode(value: Any, *, indent: int = 0) -> bytes:
     """Write any value of ``schemas`` as JSON. An envelope leaves out the attributes that it does not have."""
-    if isinstance(value, Envelope):
-        return encode_envelope(value)
-    return orjson.dumps(value)
+    raw = encode_envelope(value) if isinstance(value, Envelope) else _WRITE(value)
+    return msgspec.json.format(raw, indent=indent) if indent else raw
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
     """Write an envelope in CloudEvents' JSON format."""
-    attributes = {
-        "specversion": SPECVERSION,
-        "id": envelope.id,
-        "source": envelope.source,
-        "type": envelope.type,
-        "subject": envelope.subject,
-        "time": envelope.time,
-    }
-    if envelope.correlationid is not None:
-        attributes["correlationid"] = envelope.correlationid
-    if envelope.causationid is not None:
-        attributes["causationid"] = envelope.causationid
-    return orjson.dumps({**attributes, "data": envelope.data})
+    return _WRITE(
+        _Document(
+            specversion=SPECVERSION,
+            id=envelope.id,
+            source=envelope.source,
+            type=envelope.type,
+            subject=envelope.subject,
+            time=envelope.time,
+            correlationid=envelope.correlationid,
+            causationid=envelope.causationid,
+            data=envelope.data,
+        )
+    )
 
 
 def decode(raw: bytes, type_: type[_T]) -> _T:
@@ -144,7 +158,7 @@ def decode_stamp(raw: bytes) -> Stamp:
 
 def encode_stamp(stamp: Stamp) -> bytes:
     """Write a stamp."""
-    return orjson.dumps({"epoch": stamp.epoch, "position": stamp.position, "recordedtime": stamp.recordedtime})
+    return _WRITE(stamp)
 
 
 def decode_envelope(raw: bytes) -> Envelope:

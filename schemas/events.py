@@ -1,4 +1,4 @@
-"""Every fact of the system, in the past tense, one frozen dataclass each.
+"""Every fact of the system, in the past tense, one frozen Struct each.
 
 Rules: a breaking change is a new type plus an upcaster; an optional field is free; readers tolerate unknown fields and
 unknown types. No field can hold a prompt, a completion, a key or an environment block: strings are bounded, free text is
@@ -9,10 +9,9 @@ Must not know: who publishes or folds them, beyond what each docstring says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from schemas.evidence import Evidence, Line, Word
 from schemas.identity import ConversationKey, LaunchId, ProcessKey, RequestId, SessionId, TerminalKey
@@ -41,8 +40,7 @@ def _event(cls: _C) -> _C:
 # ---------------------------------------------------------------------------------------------------- values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """Tokens of one response as its provider counted them; cached input is part of input, reasoning part of output."""
 
     input: Count = 0
@@ -52,16 +50,14 @@ class Usage:
     total: Count = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """A provider that was considered for a request, and why it was skipped (empty when it was chosen)."""
 
     provider: Word
     skipped: Line = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
+class Timing(Struct, frozen=True, kw_only=True, gc=False):
     """Where the time of one request went; a phase that was not reached is None."""
 
     total_ms: Milliseconds
@@ -70,8 +66,7 @@ class Timing:
     first_byte_ms: Milliseconds | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True, gc=False):
     """Where an agent sends its model requests as far as its arguments, environment and configuration tell.
 
     ``origin`` is scheme, host and port, never a path or a credential; ``source`` names what says so.
@@ -88,8 +83,7 @@ class Endpoint:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestReceived:
+class RequestReceived(Struct, frozen=True, kw_only=True, gc=False):
     """The gateway read the head of a request and let the caller in. ``path`` has its launch token removed."""
 
     TYPE: ClassVar[str] = "request.received"
@@ -101,8 +95,7 @@ class RequestReceived:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestAttributed:
+class RequestAttributed(Struct, frozen=True, kw_only=True, gc=False):
     """Who sent a request: the session it counts for, and every statement that was used or rejected."""
 
     TYPE: ClassVar[str] = "request.attributed"
@@ -124,8 +117,7 @@ class RequestAttributed:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestRouted:
+class RequestRouted(Struct, frozen=True, kw_only=True, gc=False):
     """Which provider a request went to, and why; every candidate that was passed over says so."""
 
     TYPE: ClassVar[str] = "request.routed"
@@ -139,8 +131,7 @@ class RequestRouted:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFirstByte:
+class RequestFirstByte(Struct, frozen=True, kw_only=True, gc=False):
     """The provider's answer began to reach the caller."""
 
     TYPE: ClassVar[str] = "request.first_byte"
@@ -152,8 +143,7 @@ class RequestFirstByte:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestCompleted:
+class RequestCompleted(Struct, frozen=True, kw_only=True, gc=False):
     """The answer ended as its dialect says it must; success is the end of the stream, not the status line."""
 
     TYPE: ClassVar[str] = "request.completed"
@@ -171,8 +161,7 @@ class RequestCompleted:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFailed:
+class RequestFailed(Struct, frozen=True, kw_only=True, gc=False):
     """The request ended badly: refused by us, by the provider, or cut. ``status`` is what the caller was given."""
 
     TYPE: ClassVar[str] = "request.failed"
@@ -194,8 +183,7 @@ class RequestFailed:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestCancelled:
+class RequestCancelled(Struct, frozen=True, kw_only=True, gc=False):
     """The caller left before the end; the provider's connection was closed at once."""
 
     TYPE: ClassVar[str] = "request.cancelled"
@@ -217,8 +205,7 @@ class RequestCancelled:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessSeen:
+class ProcessSeen(Struct, frozen=True, kw_only=True, gc=False):
     """An agent's process was seen; said again, whole, when an exec or a late reading changed what is known of it.
 
     ``parent`` is the nearest agent above it, ``unreadable`` why the rest could not be read (another user's, elevated).
@@ -240,8 +227,7 @@ class ProcessSeen:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessExited:
+class ProcessExited(Struct, frozen=True, kw_only=True, gc=False):
     """A process that had been seen is gone."""
 
     TYPE: ClassVar[str] = "process.exited"
@@ -253,8 +239,7 @@ class ProcessExited:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessConversationFound:
+class ProcessConversationFound(Struct, frozen=True, kw_only=True, gc=False):
     """A process was seen to have a conversation, before or after its first request; ``evidence`` says by what."""
 
     TYPE: ClassVar[str] = "process.conversation_found"
@@ -268,8 +253,7 @@ class ProcessConversationFound:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessConversationLost:
+class ProcessConversationLost(Struct, frozen=True, kw_only=True, gc=False):
     """A process was seen to have a conversation no more, though it lives: it closed it or went on to another."""
 
     TYPE: ClassVar[str] = "process.conversation_lost"
@@ -286,8 +270,7 @@ class ProcessConversationLost:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptSeen:
+class TranscriptSeen(Struct, frozen=True, kw_only=True, gc=False):
     """A conversation's file was seen: what its first line says of it. ``agent_provider`` is a claim, shown and never trusted.
 
     ``root`` is the conversation that a sub-agent's or review's thread belongs to, the session of this event.
@@ -316,8 +299,7 @@ class TranscriptSeen:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptTurnStarted:
+class TranscriptTurnStarted(Struct, frozen=True, kw_only=True, gc=False):
     """The agent began to work on a message."""
 
     TYPE: ClassVar[str] = "transcript.turn_started"
@@ -331,8 +313,7 @@ class TranscriptTurnStarted:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptTurnEnded:
+class TranscriptTurnEnded(Struct, frozen=True, kw_only=True, gc=False):
     """A turn ended: completed, aborted by the user, or failed with the agent's own error code (its text stays in the file)."""
 
     TYPE: ClassVar[str] = "transcript.turn_ended"
@@ -348,8 +329,7 @@ class TranscriptTurnEnded:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptUsageRecorded:
+class TranscriptUsageRecorded(Struct, frozen=True, kw_only=True, gc=False):
     """The agent recorded what one response cost; ``response`` is the provider's id of it, the join to the request."""
 
     TYPE: ClassVar[str] = "transcript.usage_recorded"
@@ -364,8 +344,7 @@ class TranscriptUsageRecorded:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptSettingsChanged:
+class TranscriptSettingsChanged(Struct, frozen=True, kw_only=True, gc=False):
     """The agent recorded the settings that hold from here on."""
 
     TYPE: ClassVar[str] = "transcript.settings_changed"
@@ -382,8 +361,7 @@ class TranscriptSettingsChanged:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptMoved:
+class TranscriptMoved(Struct, frozen=True, kw_only=True, gc=False):
     """A conversation's file is elsewhere: archived, brought back, compressed, or removed (``path`` is None then)."""
 
     TYPE: ClassVar[str] = "transcript.moved"
@@ -394,8 +372,7 @@ class TranscriptMoved:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptLineRejected:
+class TranscriptLineRejected(Struct, frozen=True, kw_only=True, gc=False):
     """A line could not be read and was skipped, nothing else. Subject session/<session>, or transcript/<file> without one."""
 
     TYPE: ClassVar[str] = "transcript.line_rejected"
@@ -412,8 +389,7 @@ class TranscriptLineRejected:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookReceived:
+class HookReceived(Struct, frozen=True, kw_only=True, gc=False):
     """An agent's hook reported: its name and metadata, never what was typed or answered.
 
     ``process`` is the agent that ran the hook, by the kernel's account of the caller and its ancestors.
@@ -440,8 +416,7 @@ class HookReceived:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchStarted:
+class LaunchStarted(Struct, frozen=True, kw_only=True, gc=False):
     """An agent was started by us: its first process, and what was asked for. Its arguments are not told: they hold prompts."""
 
     TYPE: ClassVar[str] = "launch.started"
@@ -455,8 +430,7 @@ class LaunchStarted:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchEnded:
+class LaunchEnded(Struct, frozen=True, kw_only=True, gc=False):
     """The launched process is gone; its token is worth nothing from here on."""
 
     TYPE: ClassVar[str] = "launch.ended"
@@ -470,8 +444,7 @@ class LaunchEnded:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSeen:
+class SessionSeen(Struct, frozen=True, kw_only=True, gc=False):
     """A session is known for the first time, provisional or not."""
 
     TYPE: ClassVar[str] = "session.seen"
@@ -481,8 +454,7 @@ class SessionSeen:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionIdentified:
+class SessionIdentified(Struct, frozen=True, kw_only=True, gc=False):
     """The conversation behind a provisional session is proven; the provisional id stays an alias for ever."""
 
     TYPE: ClassVar[str] = "session.identified"
@@ -491,8 +463,7 @@ class SessionIdentified:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionVerified:
+class SessionVerified(Struct, frozen=True, kw_only=True, gc=False):
     """A request of this session went through the gateway with evidence of rank 1 or 2."""
 
     TYPE: ClassVar[str] = "session.verified"
@@ -502,8 +473,7 @@ class SessionVerified:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionConflicted:
+class SessionConflicted(Struct, frozen=True, kw_only=True, gc=False):
     """A statement contradicted one of a higher rank; the higher one stands."""
 
     TYPE: ClassVar[str] = "session.conflicted"
@@ -512,8 +482,7 @@ class SessionConflicted:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionLinked:
+class SessionLinked(Struct, frozen=True, kw_only=True, gc=False):
     """A session was found to come from another one: forked from it, reviewing it, or begun in its place by the same process."""
 
     TYPE: ClassVar[str] = "session.linked"
@@ -523,8 +492,7 @@ class SessionLinked:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionStatusChanged:
+class SessionStatusChanged(Struct, frozen=True, kw_only=True, gc=False):
     """What a session is doing changed, as told by ``source`` (request, transcript, hook, process)."""
 
     TYPE: ClassVar[str] = "session.status_changed"
@@ -536,8 +504,7 @@ class SessionStatusChanged:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionGone:
+class SessionGone(Struct, frozen=True, kw_only=True, gc=False):
     """The last process of a session exited."""
 
     TYPE: ClassVar[str] = "session.gone"
@@ -546,8 +513,7 @@ class SessionGone:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionReturned:
+class SessionReturned(Struct, frozen=True, kw_only=True, gc=False):
     """A session that was gone has a living process again, as after a resume."""
 
     TYPE: ClassVar[str] = "session.returned"
@@ -559,8 +525,7 @@ class SessionReturned:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorStarted:
+class ActorStarted(Struct, frozen=True, kw_only=True, gc=False):
     """The supervisor started an actor's process."""
 
     TYPE: ClassVar[str] = "actor.started"
@@ -571,8 +536,7 @@ class ActorStarted:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorReady:
+class ActorReady(Struct, frozen=True, kw_only=True, gc=False):
     """An actor said that it is ready to work."""
 
     TYPE: ClassVar[str] = "actor.ready"
@@ -583,8 +547,7 @@ class ActorReady:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorExited:
+class ActorExited(Struct, frozen=True, kw_only=True, gc=False):
     """An actor's process ended; ``code`` is its exit code, negative for a signal."""
 
     TYPE: ClassVar[str] = "actor.exited"
@@ -596,8 +559,7 @@ class ActorExited:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorFailed:
+class ActorFailed(Struct, frozen=True, kw_only=True, gc=False):
     """An actor is not started again until somebody acts: it crashed too often, or its configuration is bad."""
 
     TYPE: ClassVar[str] = "actor.failed"
@@ -606,8 +568,7 @@ class ActorFailed:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorDropped:
+class ActorDropped(Struct, frozen=True, kw_only=True, gc=False):
     """An actor's outbox was full and facts were lost; said when the bus took facts again."""
 
     TYPE: ClassVar[str] = "actor.dropped"
@@ -615,7 +576,7 @@ class ActorDropped:
     count: Count
     since: Word
     until: Word
-    types: dict[Word, Count] = field(default_factory=dict)
+    types: dict[Word, Count] = {}
     reason: Line = "outbox full"
 
 
@@ -624,8 +585,7 @@ class ActorDropped:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalOpened:
+class JournalOpened(Struct, frozen=True, kw_only=True, gc=False):
     """The broker opened its journal and serves from here on."""
 
     TYPE: ClassVar[str] = "bus.journal_opened"
@@ -636,8 +596,7 @@ class JournalOpened:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalDamaged:
+class JournalDamaged(Struct, frozen=True, kw_only=True, gc=False):
     """A range of the journal could not be read; it was set aside, and nothing else was lost."""
 
     TYPE: ClassVar[str] = "bus.journal_damaged"
@@ -648,8 +607,7 @@ class JournalDamaged:
 
 
 @_event
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalTrimmed:
+class JournalTrimmed(Struct, frozen=True, kw_only=True, gc=False):
     """Events below ``first`` were removed by the retention rule."""
 
     TYPE: ClassVar[str] = "bus.journal_trimmed"

@@ -6,11 +6,10 @@ A lower number is a higher rank; a lower rank never overrides a higher one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 Word = Annotated[str, Meta(max_length=64)]
 Line = Annotated[str, Meta(max_length=300)]
@@ -28,8 +27,7 @@ class Rank(IntEnum):
     TRANSCRIPT_DECLARED = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     """One statement: ``kind`` (how it was seen) says that ``proves`` is ``value``.
 
     ``rejected`` is empty when the statement was used, otherwise the reason why it was not; a rejected statement is kept

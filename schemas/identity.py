@@ -16,11 +16,10 @@ Must not know: how any of these is observed (``actors.probe``), or what is belie
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Annotated, NewType
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     SessionId = NewType("SessionId", str)
@@ -47,8 +46,7 @@ class IdentityError(ValueError):
     """A value that cannot be a key; the message names the value and the rule it breaks."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ProcessKey:
+class ProcessKey(Struct, frozen=True, order=True, gc=False):
     """One process on one boot of one host.
 
     ``started`` is in the operating system's native unit: clock ticks since boot on Linux (field 22 of

@@ -9,7 +9,7 @@ import typing
 from typing import Any
 
 from hypothesis import strategies as st
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
 LARGEST = 2**53
@@ -41,11 +41,17 @@ def _unwrapped(type_: Any, meta: tuple[Meta, ...]) -> st.SearchStrategy[Any]:  #
         return st.dictionaries(values(arguments[0]), values(arguments[1]), max_size=2)
     if isinstance(type_, type) and issubclass(type_, enum.Enum):
         return st.sampled_from(list(type_))
-    if dataclasses.is_dataclass(type_):
+    if dataclasses.is_dataclass(type_) or (isinstance(type_, type) and issubclass(type_, Struct)):
         hints = typing.get_type_hints(type_, include_extras=True)
-        fields = {field.name: values(hints[field.name]) for field in dataclasses.fields(type_)}
+        fields = {name: values(hints[name]) for name in _fields(type_)}
         return st.builds(type_, **fields)
     return _plain(type_, meta)
+
+
+def _fields(type_: Any) -> list[str]:
+    if issubclass(type_, Struct):
+        return list(type_.__struct_fields__)
+    return [field.name for field in dataclasses.fields(type_)]
 
 
 def _plain(type_: Any, meta: tuple[Meta, ...]) -> st.SearchStrategy[Any]:

@@ -23,7 +23,6 @@ from hashlib import sha256
 from typing import Any
 
 import anyio
-import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -35,6 +34,7 @@ from actors.echo.mode import Mode, ModeError, show_mode
 from actors.echo.plan import Asked, Chunk, Dialect, End, Moment, plan_reply, plan_script
 from actors.echo.player import play
 from actors.echo.responses import BodyError, Responses, read_request
+from schemas.codec import encode
 from schemas.launch import redact_token
 
 LOOPBACK = "127.0.0.1"
@@ -278,4 +278,4 @@ class EchoServer:
 
 
 def _json(document: Any) -> web.Response:
-    return web.Response(body=orjson.dumps(document), content_type="application/json")
+    return web.Response(body=encode(document), content_type="application/json")

@@ -34,7 +34,7 @@ class Effect:
 
 
 NOTHING: tuple[Effect, ...] = ()
-_ORDER = {cls: place for place, cls in enumerate((SessionSeen, SessionIdentified, SessionVerified, SessionConflicted))}
+_ORDER: Final[dict[type[Any], int]] = {cls: place for place, cls in enumerate((SessionSeen, SessionIdentified, SessionVerified, SessionConflicted))}
 
 
 def owed(state: State, sessions: Iterable[SessionId]) -> tuple[Effect, ...]:

@@ -10,11 +10,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from actors.runtime.atomic import write_atomic
 from actors.runtime.paths import Paths
-from schemas.codec import InvalidMessageError, decode
+from schemas.codec import InvalidMessageError, decode, encode
 from schemas.identity import LaunchId
 from schemas.launch import LaunchRecord
 
@@ -47,7 +45,7 @@ def write_launch(paths: Paths, record: LaunchRecord) -> Path:
 
     """
     path = _path(paths, record.launch)
-    write_atomic(path, orjson.dumps(record))
+    write_atomic(path, encode(record))
     return path
 
 

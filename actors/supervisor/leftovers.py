@@ -19,13 +19,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
 import psutil  # type: ignore[import-untyped]
 
 from actors.probe import Probe, ProcessGoneError
 from actors.runtime.atomic import write_atomic
 from actors.supervisor.table import OWNER_VARIABLE
-from schemas.codec import decode
+from schemas.codec import decode, encode
 from schemas.identity import ProcessKey
 
 DEADLINE = 2.0
@@ -41,7 +40,7 @@ class Recorded:
 
 def record(path: Path, recorded: Recorded) -> None:
     """Write down what runs."""
-    write_atomic(path, orjson.dumps(recorded), durable=False)
+    write_atomic(path, encode(recorded), durable=False)
 
 
 def sweep_previous(path: Path, probe: Probe) -> tuple[int, ...]:

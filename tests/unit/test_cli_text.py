@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from actors.cli.explain import explanation_lines
@@ -234,7 +235,7 @@ def test_a_time_is_found_by_halving() -> None:
 
 def test_an_explanation_names_what_was_used_and_what_was_not() -> None:
     used = Evidence(rank=Rank.TOLD_BY_US, kind="launch_token", proves="launch", value="launch-aabbccddeeff")
-    unused = replace(
+    unused = structs.replace(
         used, rank=Rank.REQUEST_DECLARED, kind="session-id", rejected="another process", conflict=True, note="x\ty"
     )
     lines = list(
