@@ -31,8 +31,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from actors.cli.launch.codex_words import CodexCommand, read_command
 from actors.cli.launch.plan import Door, LaunchRefusedError, Plan
+from actors.probe.codex_words import CodexCommand, read_command
 
 AGENT: Final = "codex"
 _OPENAI: Final = "openai"

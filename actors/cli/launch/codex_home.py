@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from actors.cli.launch.codex import CodexHome, makes_requests, uses_user_config
-from actors.cli.launch.codex_words import CodexCommand, read_command
 from actors.cli.launch.plan import LaunchRefusedError
+from actors.probe.codex_words import CodexCommand, read_command
 
 SYSTEM_CONFIG: Final = Path("/etc/codex/config.toml")
 _THREAD: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
