@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from actors.registry.judgement import canonical, conflicts, gone, proof, shared
 from actors.registry.state import Session, State
@@ -34,7 +34,9 @@ class Effect:
 
 
 NOTHING: tuple[Effect, ...] = ()
-_ORDER: Final[dict[type[Any], int]] = {cls: place for place, cls in enumerate((SessionSeen, SessionIdentified, SessionVerified, SessionConflicted))}
+_ORDER: Final[dict[type[Any], int]] = {
+    cls: place for place, cls in enumerate((SessionSeen, SessionIdentified, SessionVerified, SessionConflicted))
+}
 
 
 def owed(state: State, sessions: Iterable[SessionId]) -> tuple[Effect, ...]:
