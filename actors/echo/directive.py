@@ -14,6 +14,7 @@ Names (``actors.echo.mode`` holds their bounds):
 ``deltas=N``           the text in exactly N pieces (alone: N words); ``0`` is a reply without any output
 ``pace=50ms``          pause before each piece; ``wait=1s`` pause before the head
 ``tool=COMMAND``       call the agent's shell tool, answer when its output comes back
+``call=NAME``          call any of its functions so, with ``arguments=JSON`` and ``namespace=`` if it has one
 ``status=503``         that status with an error body (``message= code= type=``), or ``body=TEXT`` word for word
 ``header="n: v"``      an extra response header, may be repeated; ``retry-after=2`` is short for one
 ``cut=K``              close the connection after K events, the HTTP message unfinished; ``reset=K`` with a TCP reset
@@ -99,7 +100,7 @@ def mode_of_request(modes: tuple[Mode, ...], answered: int) -> Mode:
         return ECHO
     if answered < len(modes):
         return modes[answered]
-    return replace(modes[-1], tool=None)
+    return replace(modes[-1], tool=None, call=None)
 
 
 def _find(text: str, at: int) -> int:

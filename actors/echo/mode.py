@@ -46,6 +46,9 @@ class Mode:
     pace: float = 0.0
     wait: float = 0.0
     tool: str | None = None
+    call: str | None = None
+    namespace: str = ""
+    arguments: str = "{}"
     status: int | None = None
     body: str | None = None
     message: str = ""
@@ -123,6 +126,9 @@ _SIMPLE: dict[str, Callable[[str], Any]] = {
     "pace": _duration,
     "wait": _duration,
     "tool": _text,
+    "call": _word,
+    "namespace": _word,
+    "arguments": _text,
     "status": _count(200, 599),
     "body": _text,
     "message": _text,
@@ -142,7 +148,11 @@ _SIMPLE: dict[str, Callable[[str], Any]] = {
 }
 _FAULTS: tuple[FaultKind, ...] = ("cut", "reset", "silence", "end", "garbage")
 KNOWN = tuple(sorted((*_SIMPLE, *_FAULTS, "header", "retry-after")))
-_ONE_OF: tuple[tuple[str, ...], ...] = (("say", "words", "bytes"), _FAULTS, ("failed", "error", "incomplete", "status", "tool"))
+_ONE_OF: tuple[tuple[str, ...], ...] = (
+    ("say", "words", "bytes"),
+    _FAULTS,
+    ("failed", "error", "incomplete", "status", "tool", "call"),
+)
 
 
 def build_mode(pairs: Iterable[tuple[str, str]]) -> Mode:
@@ -196,7 +206,7 @@ def show_mode(mode: Mode) -> dict[str, Any]:
             continue
         if isinstance(value, Fault):
             shown[value.kind] = "head" if value.at is None else value.at
-        elif each.name in ("say", "tool", "body", "message"):
+        elif each.name in ("say", "tool", "arguments", "body", "message"):
             shown[each.name] = f"({len(value)} characters)"
         else:
             shown[each.name] = value

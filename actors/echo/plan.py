@@ -65,11 +65,12 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of the agent's shell tool: ``custom`` is free text to a custom tool, otherwise JSON to a function."""
+    """A call of one of the agent's tools: ``custom`` is free text to a custom tool, otherwise JSON to a function."""
 
     name: str
     arguments: str
     custom: bool
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,8 @@ def plan_reply(asked: Asked, mode: Mode, moment: Moment) -> Reply:
 
 
 def _tool_call(asked: Asked, mode: Mode) -> ToolCall | None:
+    if mode.call is not None:
+        return ToolCall(mode.call, mode.arguments, custom=False, namespace=mode.namespace)
     if mode.tool is None:
         return None
     command = orjson.dumps({"cmd": mode.tool}).decode()

@@ -210,6 +210,8 @@ def _item(reply: Reply, status: str) -> dict[str, Any]:
     if (tool := reply.tool) is not None:
         said = "" if begun else tool.arguments
         call = {"status": status, "call_id": f"call_{seed}", "name": tool.name}
+        if tool.namespace:
+            call["namespace"] = tool.namespace
         if tool.custom:
             return {"type": "custom_tool_call", "id": f"ctc_{seed}", **call, "input": said}
         return {"type": "function_call", "id": f"fc_{seed}", **call, "arguments": said}

@@ -15,6 +15,7 @@ from actors.echo.plan import Asked
 GOOD = {
     "status=503 retry-after=2": Mode(status=503, headers=(("retry-after", "2"),)),
     'tool="echo hi"': Mode(tool="echo hi"),
+    r'call=spawn namespace=many arguments="{\"a\": 1}"': Mode(call="spawn", namespace="many", arguments='{"a": 1}'),
     "cut=3 pace=50ms words=200": Mode(fault=Fault("cut", 3), pace=0.05, words=200),
     "cut=head": Mode(fault=Fault("cut", None)),
     "reset=head wait=1.5s": Mode(fault=Fault("reset", None), wait=1.5),
@@ -32,7 +33,7 @@ GOOD = {
 }
 
 BAD = {
-    "stauts=503": "unknown name 'stauts'; known: body, bytes, cached",
+    "stauts=503": "unknown name 'stauts'; known: arguments, body, bytes",
     "status=5": "status: expected a whole number from 200 to 599",
     "status=abc": "status: expected a whole number",
     "words=1 bytes=2": "words and bytes exclude each other",

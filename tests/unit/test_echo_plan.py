@@ -161,6 +161,13 @@ def test_a_function_is_called_and_its_output_answered() -> None:
     assert text(play(answer)) == "The tool said: hi"
 
 
+def test_any_function_can_be_called_by_its_name_and_namespace() -> None:
+    call = r'call=spawn_agent namespace=multi_agent_v1 arguments="{\"message\":\"go\"}"'
+    item = events(play(TURN, parse_mode(call)))[-1]["response"]["output"][0]
+    assert (item["type"], item["namespace"], item["name"]) == ("function_call", "multi_agent_v1", "spawn_agent")
+    assert json.loads(item["arguments"]) == {"message": "go"}
+
+
 def test_catalogued_models_run_code_instead() -> None:
     asked = read_request(body({"type": "additional_tools", "tools": []}, "go"), {})
     item = events(play(asked, Mode(tool='echo "hi"')))[-1]["response"]["output"][0]
