@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("schemas", "bus", "actors")
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "schemas", "bus", "actors", "tests", "deploy"}
 
-SHARED_ACTORS = {"runtime", "probe"}
+SHARED_ACTORS = {"runtime", "probe", "transcripts"}
 EXCEPTIONS = {
     # The CLI replays a journal without a registry, and names the demo's cast.
     "cli": {"actors.registry.fold", "actors.registry.rows", "actors.registry.replay", "actors.demo.cast"},
@@ -28,7 +28,7 @@ THIRD_PARTY = {
     "anyio": ("bus.", "actors."),
     "filelock": ("actors.supervisor.lock", "actors.cli.system"),
     "httpx": ("actors.demo.agent", "actors.cli."),
-    "msgspec": ("schemas.", "bus.", "actors.gateway.", "actors.runtime.checkpoint"),
+    "msgspec": ("schemas.", "bus.", "actors.gateway.", "actors.runtime.checkpoint", "actors.transcripts.", "actors.rollout."),
     "multidict": ("actors.gateway.",),
     "orjson": ("schemas.", "actors."),
     "platformdirs": ("actors.runtime.paths",),
@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "watchdog": ("actors.rollout.",),
     "yarl": ("actors.gateway.upstream",),
     "zmq": ("bus.sockets",),
-    "zstandard": ("actors.gateway.", "actors.echo.", "actors.rollout."),
+    "zstandard": ("actors.gateway.", "actors.echo.", "actors.transcripts.files"),
 }
 
 PURE = (
@@ -51,7 +51,9 @@ PURE = (
     *(f"actors.registry.{name}" for name in ("announced", "effects", "fold", "judgement", "lifetimes", "replay")),
     *(f"actors.registry.{name}" for name in ("requests", "rows", "sentences", "state", "tables")),
     *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "exchange", "hook_report", "routing", "usage")),
-    *(f"actors.probe.{name}" for name in ("agents", "terminal")),
+    *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
+    *(f"actors.transcripts.{name}" for name in ("claude", "codex", "facts", "lines", "story", "tree")),
+    *(f"actors.discovery.{name}" for name in ("codex_daemon", "websocket")),
     "actors.runtime.contract",
     "actors.supervisor.supervision",
 )
