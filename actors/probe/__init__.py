@@ -68,6 +68,10 @@ def choose_probe() -> Probe:
         from actors.probe.linux import LinuxProbe  # noqa: PLC0415 - its modules exist on Linux only
 
         return LinuxProbe()
+    if sys.platform == "win32":
+        from actors.probe.windows.probe import WindowsProbe  # noqa: PLC0415 - its modules exist on Windows only
+
+        return WindowsProbe()
     raise UnsupportedPlatformError(
         f"Tabwire cannot tell yet which process sends a request on {sys.platform}; run it on Linux (WSL 2 included)"
     )
