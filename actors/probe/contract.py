@@ -155,10 +155,10 @@ class ChangeHint:
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A regular file that a process holds open; ``locked``: it holds an exclusive lock on it, as far as can be told."""
+    """A regular file that a process holds open; ``locked``: it holds an exclusive lock on it (None: that cannot be told)."""
 
     path: str
-    locked: bool = False
+    locked: bool | None = None
 
 
 class ChangeWatch(Protocol):
@@ -263,6 +263,15 @@ class Probe(Protocol):
         """Tell whether a process is proven to be ``ancestor`` or to descend from it through living processes.
 
         False is "not proven" (one of them is gone, or a process in between was), not the proof of the contrary.
+        """
+
+    def identify(self, pid: int) -> ProcessKey:
+        """Return the key of a process, of a hidden one too.
+
+        Raises:
+            ProcessGoneError: it has exited (a zombie has).
+            ProcessHiddenError: not even that may be known.
+
         """
 
     def survey(self) -> tuple[Glimpse, ...]:

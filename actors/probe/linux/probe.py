@@ -169,6 +169,14 @@ class LinuxProbe:
         except ProcessGoneError:
             return False
 
+    def identify(self, pid: int) -> ProcessKey:
+        """See ``Probe.identify``."""
+        with held(pid) as descriptor:
+            key = self._key(pid, _living(pid, read_stat(pid)), descriptor)
+            if has_exited(descriptor):
+                raise ProcessGoneError(pid, "exited while it was read")
+        return key
+
     def survey(self) -> tuple[Glimpse, ...]:
         """See ``Probe.survey``."""
         return tuple(survey.survey(self.this_user()))
