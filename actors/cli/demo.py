@@ -144,9 +144,9 @@ async def _draw(client: Client, recent: Sequence[str]) -> None:
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from actors.cli.rows import View, sessions_table  # noqa: PLC0415
+    from actors.cli.rows import View, layout_for, sessions_table  # noqa: PLC0415
 
-    view = View(everything=True, home=str(Path.home()))
+    view = View(everything=True, layout=layout_for(console().width), home=str(Path.home()))
     end = time.monotonic() + _TERMINAL_SECONDS
     with Live(console=console(), auto_refresh=False) as live:
         while time.monotonic() < end:

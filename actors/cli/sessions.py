@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from actors.cli import bus
-from actors.cli.output import console, say, show_json, write_line
+from actors.cli.output import console, line_width, say, show_json, write_line
 from schemas.codec import encode
 from schemas.commands import ListSessions
 from schemas.envelope import Recorded
@@ -33,13 +33,13 @@ def show_sessions(*, json: bool, everything: bool) -> None:
 
 def print_table(table: SessionTable, *, everything: bool) -> None:
     """Print a table for people: shortened on a terminal, in full elsewhere."""
-    from actors.cli.rows import View, footer, sessions_table  # noqa: PLC0415 - rich is slow to load and JSON needs none
+    from actors.cli.rows import View, footer, layout_for, sessions_table  # noqa: PLC0415 - rich is slow to load; JSON needs none
 
     if not table.sessions:
         say("no sessions yet; start one with: tabwire run -- codex")
     else:
-        full = not sys.stdout.isatty()
-        console().print(sessions_table(table, View(everything=everything, full=full, home=str(Path.home()))))
+        view = View(everything=everything, layout=layout_for(line_width()), home=str(Path.home()))
+        console().print(sessions_table(table, view))
     say(footer(table))
 
 
@@ -91,15 +91,15 @@ async def _live(client: Client, *, everything: bool) -> None:
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from actors.cli.rows import View, footer, sessions_table  # noqa: PLC0415
+    from actors.cli.rows import View, footer, layout_for, sessions_table  # noqa: PLC0415
 
-    view = View(everything=everything, home=str(Path.home()))
     changes = Changes()
     with Live(console=console(), auto_refresh=False) as live:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(changes.follow, client)
             while True:
                 table = await bus.sessions(client)
+                view = View(everything=everything, layout=layout_for(console().width), home=str(Path.home()))
                 hint = Text(f"{footer(table)}; Ctrl-C ends this", style="dim")
                 live.update(Group(sessions_table(table, view), hint), refresh=True)
                 await changes.next()

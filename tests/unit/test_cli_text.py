@@ -15,7 +15,7 @@ from rich.console import Console
 from actors.cli.explain import explanation_lines
 from actors.cli.lines import event_line
 from actors.cli.points import find_time, read_point
-from actors.cli.rows import View, footer, sessions_table
+from actors.cli.rows import WIDE_FROM, View, footer, layout_for, sessions_table
 from actors.cli.tail import document, matches, rows_of, topics_of
 from actors.cli.text import age, printable, short_ids, short_path, short_terminal
 from schemas.codec import decode_recorded, encode_envelope, encode_stamp, parse
@@ -26,6 +26,7 @@ from schemas.identity import ConversationKey, LaunchId, ProcessKey, RequestId, S
 from schemas.rows import AsOf, Decision, EvidenceLine, Explanation, SessionRow, SessionTable
 
 NOW = "2026-11-21T02:00:00.000000Z"
+BANNER = "01a1fbdd-05ba-71d2-b571-3600000000aa"
 VERIFIED = SessionRow(
     session=SessionId("codex-01a1fbdd-05ba-71d2-b571-3600000000aa"),
     agent="codex",
@@ -50,6 +51,7 @@ UNPROVEN = replace(
     VERIFIED,
     session=SessionId("launch-112233445566"),
     verdict="unverified",
+    missing=("no request yet",),
     provisional=True,
     conversation=None,
     aliases=(),
@@ -69,30 +71,77 @@ GONE = replace(
 TABLE = SessionTable(as_of=AsOf(epoch="e", position=42, time=NOW), sessions=(VERIFIED, UNPROVEN, GONE), unattributed=1)
 
 
-def plain(view: View, table: SessionTable = TABLE) -> list[str]:
+NEWER = replace(
+    VERIFIED,
+    session=SessionId("codex-01a1fbdd-05c0-71d2-b571-3600000000bb"),
+    conversation=ConversationKey("codex:01a1fbdd-05c0-71d2-b571-3600000000bb"),
+    aliases=(),
+    parent=VERIFIED.session,
+    relation="forks",
+    threads=2,
+    agent_provider="mine",
+    status="waiting_permission",
+    status_since="2026-11-21T01:59:50Z",
+    status_source="hook",
+    status_reason="Bash",
+)
+
+
+def plain(view: View, table: SessionTable = TABLE, width: int = 300) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=300, highlight=False).print(sessions_table(table, view))
+    Console(file=out, width=width, highlight=False).print(sessions_table(table, view))
     return [line.rstrip() for line in out.getvalue().splitlines() if line.strip()]
 
 
 def test_a_table_in_full_lists_ids_that_can_be_copied() -> None:
     terminal = "wt:aaaaaaaa-1111-4111-8111-111111111111"
-    assert [re.split(" {2,}", line) for line in plain(View(everything=True, full=True))] == [
-        ["session", "agent", "provider", "preferred", "terminal", "folder", "state"],
-        [VERIFIED.session, "codex", "echo", "openai/gpt-6", terminal, "/home/ann/project", "verified, active 12 s"],
-        ["launch-112233445566", "codex", "-", "-", "-", "/tmp/\\x1b[31mred", "unverified, idle 30 min"],
-        ["codex-0000", "other", "echo", "openai/gpt-6", terminal, "/home/ann/project", "verified, gone 12 s, 2 conflicts"],
+    folder = "/home/ann/project"
+    assert [re.split(" {2,}", line) for line in plain(View(everything=True, layout="full"))] == [
+        ["session", "agent", "claimed", "provider", "preferred", "terminal", "folder", "state"],
+        [BANNER, "codex", "-", "echo", "openai/gpt-6", terminal, folder, "verified, active 12 s"],
+        ["launch-112233445566", "codex", "-", "-", "-", "-", "/tmp/\\x1b[31mred", "unverified, idle 30 min, no request yet"],
+        ["codex-0000", "other", "-", "echo", "openai/gpt-6", terminal, folder, "verified, gone 12 s, 2 conflicts"],
     ]
 
 
 def test_a_summary_counts_what_it_does_not_list() -> None:
     lines = plain(View(home="/home/ann"))
-    assert "codex-01a1fbdd   codex     echo" in lines[2]
+    assert lines[2].split()[:3] == ["01a1fbdd-05ba", "codex", "-"]
     assert "~/project" in lines[2]
     assert "wt:aaaaaaaa…" in lines[2]
-    assert lines[3].split() == ["1", "unverified", "codex", "1", "--all", "lists", "them"]
-    assert lines[4].split() == ["1", "gone", "other", "1", "--all", "lists", "them"]
+    assert lines[3:] == [
+        "1 unverified session (codex 1): --all shows it",
+        "1 gone session (other 1): --all shows it",
+    ]
+    two = replace(TABLE, sessions=(UNPROVEN, replace(UNPROVEN, session=SessionId("proc-1"), agent="claude")))
+    assert plain(View(), two)[-1] == "2 unverified sessions (claude 1, codex 1): --all shows them"
     assert footer(TABLE) == f"as of position 42, {NOW}; 1 request of unknown senders"
+    assert footer(replace(TABLE, omitted=3)).endswith("; 3 older sessions left out")
+
+
+def test_a_row_says_what_its_session_does_since_when_and_where_it_comes_from() -> None:
+    table = replace(TABLE, sessions=(VERIFIED, NEWER))
+    row = next(line for line in plain(View(layout="full"), table) if "forks" in line)
+    assert row.endswith(f"verified, needs permission 10 s, by hook: Bash, forks {BANNER}, 2 threads inside")
+    assert re.split(" {2,}", row)[2] == "mine"
+
+
+@pytest.mark.parametrize("width", [80, 100, 140, 200])
+def test_a_table_fits_its_terminal(width: int) -> None:
+    table = replace(TABLE, sessions=(VERIFIED, replace(NEWER, preferred_model=None), UNPROVEN))
+    lines = plain(View(everything=True, layout=layout_for(width), home="/home/ann"), table, width)
+    assert max(map(len, lines)) <= width
+    text = re.sub(r"\s+", " ", " ".join(lines))
+    for said in (BANNER[:13], "echo", "mine", "wt:aaaaaaaa…", "~/project"):
+        assert said in text
+    assert "openai/gpt-6" in text
+    if width < WIDE_FROM:
+        assert lines[0].split() == ["session", "agent", "provider", "terminal", "state"]
+        assert "~/project; says mine; prefers openai; by hook: Bash; forks 01a1fbdd-05ba; 2 threads" in text
+
+
+def test_layouts_follow_the_width() -> None:
+    assert [layout_for(width) for width in (None, 80, WIDE_FROM - 1, WIDE_FROM)] == ["full", "narrow", "narrow", "wide"]
 
 
 @pytest.mark.parametrize(
