@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Final
 
 import zstandard
-from msgspec import Struct
 
-from actors.transcripts.tree import MAX_DEPTH, Name, Root, name_below
+from actors.transcripts.tree import MAX_DEPTH, Found, Mark, Name, Root, name_below
 
 _FILE_FLAGS: Final = (
     os.O_RDONLY
@@ -34,28 +33,6 @@ _FOLDER_FLAGS: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os,
 _RELATIVE: Final = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 _MAX_WINDOW: Final = 8 * 1024 * 1024
 _STEP: Final = 256 * 1024
-
-
-class Mark(Struct, frozen=True, omit_defaults=True):
-    """What the file system says of a file at one moment; two equal marks mean that nothing happened to it."""
-
-    device: int = 0
-    inode: int = 0
-    size: int = 0
-    modified: int = 0
-
-    def is_same_file(self, other: Mark) -> bool:
-        """Tell whether both are of one inode."""
-        return self.inode == other.inode and self.device == other.device
-
-
-class Found(Struct, frozen=True):
-    """A transcript below a root."""
-
-    root: Root
-    path: str
-    name: Name
-    mark: Mark
 
 
 class UnsafeFileError(OSError):

@@ -23,7 +23,7 @@ _SUBAGENT: Final = re.compile(r"agent-([A-Za-z0-9][A-Za-z0-9_-]{0,63})\.jsonl(\.
 UUID: Final = re.compile(_UUID, re.ASCII)
 
 
-class Root(Struct, frozen=True):
+class Root(Struct, frozen=True, gc=False):
     """A folder below which an agent keeps transcripts; ``archive``: those that its user has put away."""
 
     agent: Agent
@@ -31,7 +31,7 @@ class Root(Struct, frozen=True):
     archive: bool = False
 
 
-class Name(Struct, frozen=True):
+class Name(Struct, frozen=True, gc=False):
     """What a transcript's name says. ``session`` is empty where the name does not tell it (a sub-agent's may not)."""
 
     agent: Agent
@@ -39,6 +39,28 @@ class Name(Struct, frozen=True):
     session: str
     subagent: bool = False
     compressed: bool = False
+
+
+class Mark(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What the file system says of a file at one moment; two equal marks mean that nothing happened to it."""
+
+    device: int = 0
+    inode: int = 0
+    size: int = 0
+    modified: int = 0
+
+    def is_same_file(self, other: Mark) -> bool:
+        """Tell whether both are of one inode."""
+        return self.inode == other.inode and self.device == other.device
+
+
+class Found(Struct, frozen=True, gc=False):
+    """A transcript below a root."""
+
+    root: Root
+    path: str
+    name: Name
+    mark: Mark
 
 
 def roots(agent: Agent, home: str) -> tuple[Root, ...]:

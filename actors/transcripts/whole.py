@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 
 from actors.transcripts.facts import Fact, Place, Thread
-from actors.transcripts.files import Found, Unpacked, opened, read_span
+from actors.transcripts.files import Unpacked, opened, read_span
 from actors.transcripts.lines import MAX_HEAD, START, frame, name_of, shortened, span
 from actors.transcripts.story import take
+from actors.transcripts.tree import Found
 
 _Read = Callable[[int, int], bytes]
 _ENDLESS = 1 << 62

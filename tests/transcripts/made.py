@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from actors.transcripts.files import Found, find
-from actors.transcripts.tree import Agent, roots
+from actors.transcripts.files import find
+from actors.transcripts.tree import Agent, Found, roots
 
 SAMPLES = Path(__file__).parent / "samples"
 AT = "2026-11-20T22:15:25.746Z"

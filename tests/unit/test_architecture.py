@@ -54,6 +54,7 @@ PURE = (
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
     *(f"actors.transcripts.{name}" for name in ("claude", "codex", "facts", "lines", "story", "tree")),
     *(f"actors.discovery.{name}" for name in ("codex_daemon", "websocket")),
+    *(f"actors.rollout.{name}" for name in ("announcing", "looking", "tracking")),
     "actors.runtime.contract",
     "actors.supervisor.supervision",
 )
