@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 
+from bus.into_place import BINARY, put_in_place, when_free
 from schemas.codec import InvalidMessageError, decode, encode
 
 PROTOCOL = 1
@@ -21,6 +22,7 @@ _ENDPOINT = re.compile(r"tcp://127\.0\.0\.1:[0-9]{1,5}")
 _Z85_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MAX_FILE = 65_536
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | BINARY
 _HAS_OWNERS = hasattr(os, "geteuid")
 
 
@@ -96,7 +98,7 @@ def read_private(path: str | os.PathLike[str]) -> bytes:
     """
     where = os.fspath(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        descriptor = when_free(lambda: os.open(path, _READ))
     except FileNotFoundError as error:
         raise ConnectionFileError(f"{where}: no such file; the bus is not up (tabwire up starts it)") from error
     except OSError as error:
@@ -115,13 +117,13 @@ def write_private(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file of ours alone: born 0600, flushed to disk, then moved into place."""
     target = Path(path)
     draft = target.with_name(f".{target.name}.{token_hex(6)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(target)
+        put_in_place(draft, target)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any
 from zlib import crc32
 
+from bus.into_place import BINARY
+
 FILE = "journal.sqlite3"
 QUARANTINE = "quarantine"
 MARKER = "damaged"
@@ -200,7 +202,7 @@ def keep(folder: Path, name: str, content: bytes) -> Path:
     """Write a small file of ours."""
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / name
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o600), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -24,7 +24,9 @@ from actors.cli.failures import CommandFailedError
 from actors.cli.output import say
 from actors.cli.text import moment
 from actors.runtime import exits
-from actors.runtime.paths import Paths
+from actors.runtime.paths import Paths, holder_file
+from actors.runtime.stop import ask_to_stop
+from bus.into_place import when_free
 from schemas.codec import InvalidMessageError, decode
 from schemas.rows import ActorRow, SystemStatus
 
@@ -38,12 +40,14 @@ _GRACE: Final = 1.5
 _MODULE: Final = "actors.supervisor"
 _POLL: Final = 0.02
 _CLOCK_SLACK: Final = 5.0
+# Windows: no window, and a Ctrl-C in our console is not for it.
+_APART: Final = int(getattr(subprocess, "CREATE_NO_WINDOW", 0)) | int(getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0))
 
 
 def read_status(paths: Paths, *, complain: bool = True) -> SystemStatus | None:
     """Read the supervisor's own account, whether or not that supervisor still lives; None when there is none to be read."""
     try:
-        return decode(paths.status_file.read_bytes(), SystemStatus)
+        return decode(when_free(paths.status_file.read_bytes), SystemStatus)
     except FileNotFoundError:
         return None
     except InvalidMessageError as error:
@@ -66,8 +70,8 @@ def lock_holder(paths: Paths) -> psutil.Process | None:
             return None
         lock.acquire()
     except filelock.Timeout:  # held, so the pid in it is its holder's
-        with contextlib.suppress(ValueError, psutil.NoSuchProcess):
-            return psutil.Process(int(paths.lock_file.read_text()))
+        with contextlib.suppress(ValueError, OSError, psutil.NoSuchProcess):
+            return psutil.Process(int(holder_file(paths.lock_file).read_text()))
     else:
         lock.release()
     return None
@@ -78,11 +82,13 @@ def find_supervisor(status: SystemStatus) -> psutil.Process | None:
     try:
         process = psutil.Process(status.pid)
         created = process.create_time()
-        argv = process.cmdline()
         said = moment(status.started).timestamp()
-    except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError):
+        supervises = _MODULE in process.cmdline()
+    except (psutil.NoSuchProcess, ValueError):
         return None
-    if created - said > _CLOCK_SLACK or _MODULE not in argv:  # a pid that was given again was given later
+    except (psutil.AccessDenied, OSError):  # it keeps its memory to itself, which holds its arguments on Windows
+        supervises = sys.platform == "win32" and said - created < START_DEADLINE
+    if created - said > _CLOCK_SLACK or not supervises:  # a pid that was given again was given later
         return None
     return None if process.status() == psutil.STATUS_ZOMBIE else process
 
@@ -120,6 +126,7 @@ class Starting:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=not foreground,
+                creationflags=0 if foreground else _APART,
             )
         finally:
             if stderr is not None:
@@ -180,7 +187,7 @@ def stop(paths: Paths, process: psutil.Process) -> list[ActorRow]:
         CommandFailedError: it is not gone in time.
 
     """
-    gone = _terminate(process)
+    gone = _terminate(paths, process)
     end = time.monotonic() + STOP_DEADLINE
     while not gone():
         if time.monotonic() >= end:
@@ -192,8 +199,11 @@ def stop(paths: Paths, process: psutil.Process) -> list[ActorRow]:
     return list(last.actors) if last is not None and last.pid == process.pid else []
 
 
-def _terminate(process: psutil.Process) -> Callable[[], bool]:
-    """Send SIGTERM to exactly this process; return what tells whether it is gone."""
+def _terminate(paths: Paths, process: psutil.Process) -> Callable[[], bool]:
+    """Ask exactly this process to end; return what tells whether it is gone."""
+    if sys.platform == "win32":  # to terminate a process means to kill it there
+        ask_to_stop(paths)
+        return lambda: not process.is_running()
     if not hasattr(os, "pidfd_open"):
         process.terminate()
         return lambda: not process.is_running()

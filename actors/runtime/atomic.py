@@ -7,6 +7,8 @@ import os
 import secrets
 from pathlib import Path
 
+from bus.into_place import BINARY, put_in_place
+
 
 def write_atomic(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Replace ``path`` by ``content``: a new file with ``mode``, synced, renamed over the old one, its folder synced.
@@ -18,14 +20,14 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600, *, durable: bool
 
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | BINARY, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:  # buffered: writes everything or raises, where os.write may write a part
             file.write(content)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        temporary.replace(path)
+        put_in_place(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()

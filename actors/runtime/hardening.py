@@ -1,8 +1,7 @@
-"""What the kernel can be asked for so that secrets stay in and children do not outlive their owner.
+"""What the operating system can be asked for so that secrets stay in and children do not outlive their owner.
 
-Only Linux has these (``prctl``). Elsewhere each call says so instead of pretending: the result is an empty string when
-the protection holds and otherwise the reason why it does not, fit for a log line. Windows' Job Object belongs here when
-its supervisor is built.
+Linux has ``prctl``, Windows Job Objects and access lists; elsewhere each call says so instead of pretending. The result is
+an empty string when the protection holds and otherwise the reason why it does not, fit for a log line.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -21,17 +21,30 @@ def die_with_parent(with_signal: int = int(getattr(signal, "SIGKILL", 9))) -> st
 
     So actors are started from their owner's main thread.
     A parent that was gone before this call is noticed by the end of stdin instead.
+    On Windows the supervisor's job ends its children; here a child only looks whether it is in one.
     """
+    if sys.platform == "win32":
+        from actors.runtime import windows  # noqa: PLC0415 - exists on Windows only
+
+        return windows.enclosed()
     return _prctl(_PR_SET_PDEATHSIG, int(with_signal))
 
 
 def forbid_inspection() -> str:
     """Keep this process's memory and environment from others of the same user, agents among them (and from core files)."""
+    if sys.platform == "win32":
+        from actors.runtime import windows  # noqa: PLC0415 - exists on Windows only
+
+        return windows.forbid_inspection()
     return _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def adopt_orphans() -> str:
-    """Become the parent of every descendant whose own parent ends, so that none escapes a sweep."""
+    """Become the owner of every descendant whose own parent ends, so that none escapes a sweep, or the end of this process."""
+    if sys.platform == "win32":
+        from actors.runtime import windows  # noqa: PLC0415 - exists on Windows only
+
+        return windows.enclose()
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 

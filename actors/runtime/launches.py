@@ -12,12 +12,14 @@ from pathlib import Path
 
 from actors.runtime.atomic import write_atomic
 from actors.runtime.paths import Paths
+from bus.into_place import BINARY
 from schemas.codec import InvalidMessageError, decode, encode
 from schemas.identity import LaunchId
 from schemas.launch import LaunchRecord
 
 _NAME = re.compile(r"(launch-[A-Za-z0-9_-]{1,64})\.json")
 _MAX_SIZE = 64 * 1024
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | BINARY  # neither a link nor a FIFO stops us
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,9 @@ def _read(path: Path) -> LaunchRecord:
     named = _NAME.fullmatch(path.name)
     if named is None:
         raise ValueError("not the name of a launch record")
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # neither a link nor a FIFO stops us
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | BINARY
+    )  # neither a link nor a FIFO stops us
     with os.fdopen(os.open(path, flags), "rb") as file:
         raw = file.read(_MAX_SIZE + 1)
     if raw is None or len(raw) > _MAX_SIZE:

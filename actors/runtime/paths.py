@@ -97,6 +97,11 @@ class Paths:
         """A request to start failed actors again: a JSON list of names; the supervisor looks for it, and removes it."""
         return self.run / "retry.json"
 
+    @property
+    def stop_file(self) -> Path:
+        """A request to stop, for where there are no signals; the supervisor looks for it, and removes it."""
+        return self.run / "stop"
+
     def create(self) -> None:
         """Make the folders that are missing and check that they are private.
 
@@ -109,6 +114,11 @@ class Paths:
         for folder in (self.journal, self.run, self.launches, self.checkpoints, self.logs, self.keys):
             folder.mkdir(mode=0o700, exist_ok=True)
             check_private(folder)
+
+
+def holder_file(lock_file: Path) -> Path:
+    """Return where the holder of a lock says its pid: in the lock itself, but on Windows, where a lock keeps readers out."""
+    return lock_file if hasattr(os, "getuid") else lock_file.with_suffix(".pid")
 
 
 def check_private(folder: Path) -> None:

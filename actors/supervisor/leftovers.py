@@ -6,7 +6,8 @@ Three nets, because each has holes. *Recorded keys*: every child's process key (
 ``run/children.json`` before it is told anything; a key cannot belong to another process. *The mark*: every child has a
 random value in its environment that all its descendants inherit, also those that left session and process group; only a
 program that wipes its environment escapes it. *Adoption*: the supervisor is the subreaper of its descendants, so what an
-actor leaves behind becomes the supervisor's child, whatever its environment says.
+actor leaves behind becomes the supervisor's child, whatever its environment says. Windows gives nobody's children to
+anybody; there the supervisor's job (``actors.runtime.windows``) ends with the supervisor all that descends from it.
 
 Before a process is ended, its start time is compared once more. Must not know supervision.
 """
@@ -14,6 +15,7 @@ Before a process is ended, its start time is compared once more. Must not know s
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ from schemas.codec import decode, encode
 from schemas.identity import ProcessKey
 
 DEADLINE = 2.0
+_NOBODY_ADOPTS = sys.platform.startswith("win")
+_CONSOLE = "conhost.exe"  # draws the console of one of our children and ends with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ def sweep_marked(mark: str) -> list[int]:
 
 def sweep_adopted(mark: str) -> list[int]:
     """End those of our adopted children that carry ``mark``, and what they leave to us in turn; return the pids."""
+    if _NOBODY_ADOPTS:
+        return sweep_marked(mark)
     return _sweep(mark, lambda: [child.pid for child in psutil.Process().children()])
 
 
@@ -90,7 +96,7 @@ def end_adopted(known: Collection[int]) -> list[int]:
     """
     ended: list[int] = []
     end = time.monotonic() + DEADLINE
-    while found := [child for child in psutil.Process().children() if child.pid not in known]:
+    while not _NOBODY_ADOPTS and (found := [child for child in psutil.Process().children() if child.pid not in known]):
         for child in found:
             child.kill()
             ended.append(child.pid)
@@ -128,8 +134,8 @@ def _end_recorded(key: ProcessKey, probe: Probe) -> bool:
 def _end_marked(pid: int, mark: str) -> bool:
     try:
         process = psutil.Process(pid)
-        own = pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE
-        return not own and process.environ().get(OWNER_VARIABLE, "").startswith(mark) and _end(process)
+        exempt = pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE or process.name() == _CONSOLE
+        return not exempt and process.environ().get(OWNER_VARIABLE, "").startswith(mark) and _end(process)
     except (psutil.Error, OSError):  # gone, or somebody else's
         return False
 

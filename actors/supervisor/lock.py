@@ -1,6 +1,6 @@
 """One supervisor a state folder: a lock that the kernel lets go when its holder ends, however it ends.
 
-Taken before anything else is touched. The holder's pid stands in the file so that a loser can name it.
+Taken before anything else is touched. The holder's pid is written down (``holder_file``) so that a loser can name it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import filelock
 import psutil  # type: ignore[import-untyped]
+
+from actors.runtime.paths import holder_file
 
 _PATIENCE = 0.5
 
@@ -67,13 +69,14 @@ def _acquire(lock: filelock.BaseFileLock, lock_file: Path) -> None:
 
 def _holder(lock_file: Path) -> int | None:
     try:
-        text = lock_file.read_text().strip()
-    except OSError:  # a system on which a lock also keeps readers out
+        text = holder_file(lock_file).read_text().strip()
+    except OSError:
         return None
     return int(text) if text.isdigit() else None
 
 
 def _write_holder(lock_file: Path, content: bytes) -> None:
-    with lock_file.open("r+b") as file:
-        file.truncate()
-        file.write(content)
+    file = holder_file(lock_file)
+    with file.open("r+b" if file == lock_file else "wb") as opened:
+        opened.truncate()
+        opened.write(content)

@@ -6,6 +6,8 @@ import os
 import threading
 from pathlib import Path
 
+from bus.into_place import BINARY
+
 LIMIT = 5 * 1024 * 1024
 
 
@@ -60,7 +62,7 @@ class LogFile:
             view = view[written:]
 
     def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | BINARY
         self._descriptor = os.open(self._path, flags, 0o600)
         self._size = os.fstat(self._descriptor).st_size
 

@@ -16,6 +16,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ from actors.supervisor.log_file import LogFile
 
 MAX_LOG_LINE = 64 * 1024
 _LAST_LINES = 0.5
+# What a new session is elsewhere; and no console window of its own.
+_APART = int(getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)) | int(getattr(subprocess, "CREATE_NO_WINDOW", 0))
 
 Tell = Callable[["Process", "Line | int"], None]
 
@@ -65,6 +68,7 @@ class Process:
             cwd=folder,
             bufsize=0,
             start_new_session=True,  # a Ctrl-C in our terminal is for us alone: children stop in their order
+            creationflags=_APART,
         )
         self.pid = self._process.pid
         self._handle = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
@@ -91,17 +95,25 @@ class Process:
                 pipe.close()
 
     def terminate(self) -> None:
-        """End its stdin and ask it to end; a process that was stopped is continued so that it can."""
+        """End its stdin and ask it to end; a process that was stopped is continued so that it can.
+
+        On Windows the end of stdin is all: there is no signal that only asks.
+        """
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
+        if sys.platform == "win32":
+            return
         self._signal(signal.SIGTERM)
         if hasattr(signal, "SIGCONT"):
             self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it."""
-        self._signal(signal.SIGKILL)
+        if sys.platform == "win32":
+            self._process.kill()
+        else:
+            self._signal(signal.SIGKILL)
 
     def close(self) -> None:
         """Let go of what belongs to a process that has ended."""
@@ -114,7 +126,7 @@ class Process:
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            if self._handle >= 0:
+            if sys.platform == "linux" and self._handle >= 0:
                 signal.pidfd_send_signal(self._handle, number)
             else:
                 self._process.send_signal(number)

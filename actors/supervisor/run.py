@@ -24,6 +24,7 @@ from actors.runtime.config_file import load_config
 from actors.runtime.logging import configure, register_secret
 from actors.runtime.paths import Paths
 from actors.runtime.pipe import LinePipe
+from actors.runtime.stop import take_stop
 from actors.supervisor import table
 from actors.supervisor.lock import AlreadyRunningError, only_one
 from actors.supervisor.log_file import LogFile
@@ -77,6 +78,7 @@ def run_supervisor(
         weaknesses = [hardening.forbid_inspection(), hardening.adopt_orphans()]
         paths.create()
         with only_one(paths.lock_file):
+            take_stop(paths)  # asked of a supervisor that is gone
             own = LogFile(log_path(paths.logs, NAME))
             config = load_config(paths)
             log = configure(_Both(own, said) if orders.foreground else own, actor=NAME)

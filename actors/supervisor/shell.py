@@ -17,6 +17,7 @@ import os
 import random
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from actors.runtime.clock import Clock
 from actors.runtime.config_file import load_config
 from actors.runtime.contract import Bootstrap
 from actors.runtime.retry import take_retries
+from actors.runtime.stop import ask_to_stop, take_stop
 from actors.supervisor import leftovers, table
 from actors.supervisor.log_file import LogFile
 from actors.supervisor.process import Process, log_path
@@ -153,6 +155,9 @@ class Supervisor:
                 next_tick = now + TICK
                 leftovers.reap({process.pid for process in (*self._processes.values(), *self._prepared.values())})
                 self._take_retries()
+                if take_stop(self._paths):
+                    self._log.info("stopping", reason="asked to")
+                    self._take(StopAsked())
                 self._take(Tick())
                 continue
             with anyio.move_on_after(next_tick - now):
@@ -269,6 +274,10 @@ class Supervisor:
     # ------------------------------------------------------------------------------------------------ requests
 
     async def _listen_to_signals(self) -> None:
+        if sys.platform == "win32":  # whose event loop takes none: the interpreter's own do, and the next tick sees it
+            for number in (signal.SIGINT, signal.SIGBREAK):
+                signal.signal(number, lambda _number, _frame: ask_to_stop(self._paths))
+            return
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 self._log.info("stopping", reason=signal.Signals(number).name)

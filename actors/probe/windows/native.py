@@ -46,6 +46,7 @@ _MAX_PATH: Final = 32_768
 _MAX_TABLE: Final = 1 << 28
 _TRIES: Final = 16
 _ONLY_ONCE: Final = 0x8
+_SAME_ACCESS: Final = 2
 _INVALID_HANDLE: Final = wintypes.HANDLE(-1)
 _BOOT_NUMBER: Final = 0x7FFE_02C4  # KUSER_SHARED_DATA.BootId, mapped into every process since Windows 8
 POINTER_WIDTH: Final[Width] = 8 if ctypes.sizeof(ctypes.c_void_p) == 8 else 4  # noqa: PLR2004 - bytes
@@ -69,6 +70,19 @@ def _declare(library: ctypes.WinDLL, name: str, result: Any, *arguments: Any) ->
 _OpenProcess = _declare(_kernel32, "OpenProcess", wintypes.HANDLE, wintypes.DWORD, wintypes.BOOL, wintypes.DWORD)
 _CloseHandle = _declare(_kernel32, "CloseHandle", wintypes.BOOL, wintypes.HANDLE)
 _GetProcessId = _declare(_kernel32, "GetProcessId", wintypes.DWORD, wintypes.HANDLE)
+_GetCurrentProcess = _declare(_kernel32, "GetCurrentProcess", wintypes.HANDLE)
+_DuplicateHandle = _declare(
+    _kernel32,
+    "DuplicateHandle",
+    wintypes.BOOL,
+    wintypes.HANDLE,
+    wintypes.HANDLE,
+    wintypes.HANDLE,
+    ctypes.POINTER(wintypes.HANDLE),
+    wintypes.DWORD,
+    wintypes.BOOL,
+    wintypes.DWORD,
+)
 _Wait = _declare(_kernel32, "WaitForSingleObject", wintypes.DWORD, wintypes.HANDLE, wintypes.DWORD)
 _GetProcessTimes = _declare(
     _kernel32, "GetProcessTimes", wintypes.BOOL, wintypes.HANDLE, *[ctypes.POINTER(wintypes.FILETIME)] * 4
@@ -295,8 +309,11 @@ def open_process(pid: int, access: int) -> Handle:
 
 
 def own_handle() -> Handle:
-    """Return a handle to the calling process."""
-    return open_process(os.getpid(), QUERY_LIMITED | READ_MEMORY | SYNCHRONIZE)
+    """Return a handle to the calling process; not opened but copied, as it may keep everybody from opening it."""
+    this, copy = _GetCurrentProcess(), wintypes.HANDLE()
+    if not _DuplicateHandle(this, this, this, ctypes.byref(copy), 0, False, _SAME_ACCESS) or not copy.value:  # noqa: FBT003
+        raise ProbeError(f"this process cannot be held: {last_error()}")
+    return Handle(os.getpid(), copy.value)
 
 
 def connections(family: int) -> bytes:

@@ -7,6 +7,7 @@ import sys
 
 assert sys.platform == "win32", "processes are read in this way on Windows only; actors.probe.choose_probe() chooses"  # noqa: S101
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ def open_living(pid: int) -> Handle:
 
     """
     try:
-        handle = open_process(pid, _READ)
+        handle = native.own_handle() if pid == os.getpid() else open_process(pid, _READ)
     except ProcessHiddenError as error:
         raise ProcessHiddenError(pid, why_hidden(pid)) from error
     if handle.exited():
