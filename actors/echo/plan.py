@@ -26,7 +26,7 @@ import orjson
 from actors.echo.mode import FaultKind, Mode, ModeError
 from schemas.events import Usage
 
-Kind = Literal["turn", "title", "compaction"]
+Kind = Literal["turn", "title", "compaction", "auxiliary"]
 
 ECHOED_CHARACTERS = 2_000
 MAX_ITEMS = 1_000
@@ -35,9 +35,24 @@ _WORDS = ("the", "echo", "actor", "keeps", "talking", "until", "it", "has", "sai
 _GARBAGE = b"\x00\xff\xfe not an event \x80\r\n{]\n\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The tool by which an agent runs commands: its name, the argument for the command, and what else it requires."""
+
+    name: str
+    argument: str
+    others: tuple[tuple[str, Any], ...] = ()
+
+
+CODEX_SHELL = Shell("exec_command", "cmd")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a request wants, whatever its dialect. ``answered`` counts tool outputs after the last user message."""
+    """What a request wants, whatever its dialect. ``answered`` counts tool outputs after the last user message.
+
+    ``auxiliary`` requests are an agent's own, such as Gemini CLI's choice of a model before a turn.
+    """
 
     model: str
     stream: bool
@@ -46,6 +61,7 @@ class Asked:
     answered: int = 0
     tool_output: str = ""
     custom_tools: bool = False
+    shell: Shell = CODEX_SHELL
     compaction_item: bool = False
     schema: dict[str, Any] | None = None
     cache_key: str = ""
@@ -140,9 +156,16 @@ class Script:
 
 
 class Dialect(Protocol):
-    """One API's way to say a reply. Reading is the dialect's own business, since bodies differ in everything."""
+    """One API's way to say a reply. Reading is the dialect's own business, since bodies differ in everything.
+
+    ``content_type`` is that of its streams.
+    """
 
     name: str
+    content_type: str
+
+    def response_id(self, reply: Reply) -> str:
+        """Return the id by which a reply goes."""
 
     def stream(self, reply: Reply) -> Iterator[Frame]:
         """Say a reply as a stream of events."""
@@ -177,10 +200,12 @@ def _tool_call(asked: Asked, mode: Mode) -> ToolCall | None:
         return ToolCall(mode.call, mode.arguments, custom=False, namespace=mode.namespace)
     if mode.tool is None:
         return None
-    command = orjson.dumps({"cmd": mode.tool}).decode()
+    shell = asked.shell
+    others = {name: sample(schema, "echo") for name, schema in shell.others}
+    command = orjson.dumps({shell.argument: mode.tool, **others}).decode()
     if asked.custom_tools:
         return ToolCall("exec", f"const r = await tools.exec_command({command}); text(r.output);", custom=True)
-    return ToolCall("exec_command", command, custom=False)
+    return ToolCall(shell.name, command, custom=False)
 
 
 def _deltas(asked: Asked, mode: Mode) -> tuple[str, ...]:
@@ -315,7 +340,7 @@ def _document_script(status: int, content: bytes, content_type: str) -> Script:
 
 def _stream_script(dialect: Dialect, mode: Mode, reply: Reply) -> Script:
     chunks = tuple(Chunk(mode.pace if frame.paced else 0.0, frame.content, events=1) for frame in dialect.stream(reply))
-    headers = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
+    headers = (("content-type", dialect.content_type), ("cache-control", "no-cache"))
     return Script(status=200, headers=headers, chunks=chunks)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from actors.echo.bodies import asks_for_title, inner, objects, read_object, text_of, typed
 from actors.echo.plan import Asked, Frame, Kind, Reply, count_tokens
 from schemas.events import Usage
 
@@ -23,32 +24,22 @@ _TOOL_OUTPUT_TEXT = "Output:\n"
 _OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 
 
-class BodyError(ValueError):
-    """A body that is no request of this dialect; the message names the field."""
-
-
-def read_request(body: bytes, headers: Mapping[str, str]) -> Asked:
+def read_responses(body: bytes, headers: Mapping[str, str]) -> tuple[Asked, Responses]:
     """Read a request; ``headers`` have lower-case names.
 
     Raises:
         BodyError: not JSON, or a field of the wrong type.
 
     """
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BodyError(f"the body is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise BodyError("the body: expected an object")
+    document = read_object(body)
     items = _items(document)
     schema = _schema(document)
     text, answered, output = _last_turn(items)
     kind = _kind(items, schema, text)
-    metadata = document.get("client_metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    return Asked(
-        model=_typed(document, "model", str, ""),
-        stream=_typed(document, "stream", bool, default=False),
+    metadata = inner(document, "client_metadata")
+    asked = Asked(
+        model=typed(document, "model", str, ""),
+        stream=typed(document, "stream", bool, default=False),
         kind=kind,
         text=text.partition(_TITLE_PROMPT)[2] or text if kind == "title" else text,
         answered=answered,
@@ -56,52 +47,31 @@ def read_request(body: bytes, headers: Mapping[str, str]) -> Asked:
         custom_tools=any(item.get("type") == "additional_tools" for item in items),
         compaction_item=bool(items) and items[-1].get("type") == "compaction_trigger",
         schema=schema,
-        cache_key=_typed(document, "prompt_cache_key", str, ""),
+        cache_key=typed(document, "prompt_cache_key", str, ""),
         session=headers.get("session-id", "") or str(metadata.get("session_id", "")),
         thread=headers.get("thread-id", "") or str(metadata.get("thread_id", "")),
-        input_tokens=count_tokens(_typed(document, "instructions", str, ""), *_texts(items)),
+        input_tokens=count_tokens(typed(document, "instructions", str, ""), *_texts(items)),
     )
-
-
-def _typed(document: dict[str, Any], name: str, type_: type[Any], default: Any) -> Any:
-    value = document.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, type_):
-        raise BodyError(f"{name}: expected {type_.__name__}, got {type(value).__name__}")
-    return value
+    return asked, Responses()
 
 
 def _items(document: dict[str, Any]) -> list[dict[str, Any]]:
     given = document.get("input")
     if isinstance(given, str):
         return [{"type": "message", "role": "user", "content": given}]
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise BodyError("input: expected a text or a list of objects")
-    return given
+    return objects(document, "input")
 
 
 def _schema(document: dict[str, Any]) -> dict[str, Any] | None:
-    text = document.get("text")
-    form = text.get("format") if isinstance(text, dict) else None
-    schema = form.get("schema") if isinstance(form, dict) and form.get("type") == "json_schema" else None
-    return schema if isinstance(schema, dict) else None
-
-
-def _content(item: dict[str, Any], name: str = "content") -> str:
-    value = item.get(name, "")
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list):
-        return ""
-    return "\n".join(str(part.get("text", "")) for part in value if isinstance(part, dict))
+    form = inner(document, "text", "format")
+    return inner(form, "schema") or None if form.get("type") == "json_schema" else None
 
 
 def _texts(items: list[dict[str, Any]]) -> Iterator[str]:
     for item in items:
         for name in ("content", "output", "arguments", "input", "encrypted_content"):
             if name in item:
-                yield _content(item, name)
+                yield text_of(item[name])
 
 
 def _last_turn(items: list[dict[str, Any]]) -> tuple[str, int, str]:
@@ -111,10 +81,10 @@ def _last_turn(items: list[dict[str, Any]]) -> tuple[str, int, str]:
     for item in reversed(items):
         kind = item.get("type", "message")
         if kind in _OUTPUTS:
-            output = output or _content(item, "output")
+            output = output or text_of(item.get("output"))
             answered += 1
         if kind == "message" and item.get("role") == "user":
-            text = _content(item)
+            text = text_of(item.get("content"))
             if not text.lstrip().startswith(_CONTEXTUAL):
                 return text, answered, (output.partition(_TOOL_OUTPUT_TEXT)[2] or output).strip()
     return "", answered, output.strip()
@@ -125,16 +95,18 @@ def _kind(items: list[dict[str, Any]], schema: dict[str, Any] | None, text: str)
         return "compaction"
     if _COMPACTION_PROMPT in text:
         return "compaction"
-    properties = schema.get("properties") if schema is not None else None
-    if isinstance(properties, dict) and list(properties) == ["title"]:
-        return "title"
-    return "turn"
+    return "title" if asks_for_title(schema) else "turn"
 
 
 class Responses:
     """Says replies in this dialect."""
 
     name = "openai.responses"
+    content_type = "text/event-stream; charset=utf-8"
+
+    def response_id(self, reply: Reply) -> str:
+        """Return the id by which a reply goes."""
+        return f"resp_{reply.moment.seed}"
 
     def stream(self, reply: Reply) -> Iterator[Frame]:
         """Say a reply as the event sequence of the real API, numbered from 0."""

@@ -2,8 +2,9 @@
 
 Loopback only, and never for web pages: a request with an ``Origin``, or with a ``Host`` that is not loopback, is refused.
 
-Addresses: ``POST /v1/responses``, ``GET /v1/models`` (always OpenAI's list: Codex's own catalogue is 745 KB, it logs that
-it cannot read this one and goes on), and for tests
+Addresses: ``POST /v1/responses``, ``/v1/chat/completions``, ``/v1/messages`` (and its ``count_tokens``),
+``/v1beta/models/MODEL:generateContent`` (and ``streamGenerateContent``, ``countTokens``), ``GET /v1/models`` (always OpenAI's
+list: Codex's own catalogue is 745 KB, it logs that it cannot read this one and goes on), and for tests
 
 ``POST /control/next``     queue modes, one object or a list: ``{"mode": "status=503" or {"status": 503}, "session": id,
                            "kind": "turn" | "title" | "compaction" | "any", "count": 1}``; they win over directives
@@ -17,7 +18,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from typing import Any
@@ -26,14 +27,18 @@ import anyio
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from actors.echo.bodies import BodyError
+from actors.echo.chat import ChatCompletions, read_chat
 from actors.echo.coding import CodingError, decode_body
 from actors.echo.control import parse_next
 from actors.echo.directive import mode_of_request, obey_directives
 from actors.echo.exchanges import Exchanges, ModeSource
+from actors.echo.generate import GenerateContent, read_generate
+from actors.echo.messages import Messages, read_messages
 from actors.echo.mode import Mode, ModeError, show_mode
 from actors.echo.plan import Asked, Chunk, Dialect, End, Moment, plan_reply, plan_script
 from actors.echo.player import play
-from actors.echo.responses import BodyError, Responses, read_request
+from actors.echo.responses import Responses, read_responses
 from schemas.codec import encode
 from schemas.launch import redact_token
 
@@ -43,7 +48,11 @@ READ_SECONDS = 60.0
 MAX_POLL_SECONDS = 60.0
 _HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 _MODELS = ("echo", "gpt-5.1-codex")
-_SERVED = "POST /v1/responses, GET /v1/models, POST /control/next, GET /control/requests, DELETE /control"
+_SERVED = (
+    "POST /v1/responses, /v1/chat/completions, /v1/messages, /v1/messages/count_tokens, /v1beta/models/MODEL:METHOD; "
+    "GET /v1/models; POST /control/next, GET /control/requests, DELETE /control"
+)
+_Read = Callable[[bytes, Mapping[str, str]], tuple[Asked, Dialect]]
 _NUMBER = web.RequestKey("number", int)
 
 
@@ -84,13 +93,16 @@ class EchoServer:
     def __init__(self) -> None:
         self._exchanges = Exchanges()
         self._changed = anyio.Event()
-        self._responses = Responses()
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
         application = web.Application(client_max_size=MAX_BODY, middlewares=[self._admit])
         application.router.add_post("/v1/responses", self._create_response)
         application.router.add_get("/v1/responses", self._refuse_upgrade)
+        application.router.add_post("/v1/chat/completions", self._create_completion)
+        application.router.add_post("/v1/messages", self._create_message)
+        application.router.add_post("/v1/messages/count_tokens", self._count_message)
+        application.router.add_post("/v1beta/models/{model}:{method}", self._generate)
         application.router.add_get("/v1/models", self._list_models)
         application.router.add_post("/control/next", self._queue_modes)
         application.router.add_get("/control/requests", self._show_exchanges)
@@ -132,7 +144,7 @@ class EchoServer:
         return None
 
     def _refusal(self, status: int, code: str, message: str, dialect: Dialect | None = None) -> web.Response:
-        body = (dialect or self._responses).error(status, code=code, kind="invalid_request_error", message=message)
+        body = (dialect or Responses()).error(status, code=code, kind="invalid_request_error", message=message)
         return web.Response(status=status, body=body, content_type="application/json")
 
     def _note(self, number: int, **changes: Any) -> None:
@@ -154,27 +166,66 @@ class EchoServer:
     # ------------------------------------------------------------------------------------------------ /v1
 
     async def _create_response(self, request: web.Request) -> web.StreamResponse:
-        number = request[_NUMBER]
+        return await self._reply(request, Responses(), read_responses)
+
+    async def _create_completion(self, request: web.Request) -> web.StreamResponse:
+        return await self._reply(request, ChatCompletions(), read_chat)
+
+    async def _create_message(self, request: web.Request) -> web.StreamResponse:
+        return await self._reply(request, Messages(), read_messages)
+
+    async def _count_message(self, request: web.Request) -> web.StreamResponse:
+        return await self._count(request, Messages(), read_messages, "input_tokens")
+
+    async def _generate(self, request: web.Request) -> web.StreamResponse:
+        model, method = request.match_info["model"], request.match_info["method"]
+        streaming = method == "streamGenerateContent"
+
+        def read(body: bytes, headers: Mapping[str, str]) -> tuple[Asked, Dialect]:
+            return read_generate(body, headers, model, stream=streaming)
+
+        if method == "countTokens":
+            return await self._count(request, GenerateContent(), read, "totalTokens")
+        if streaming and request.query.get("alt") != "sse":
+            return self._refusal(400, "", "only alt=sse is streamed here; add it to the query", GenerateContent())
+        if method not in ("generateContent", "streamGenerateContent"):
+            return await self._unknown(request)
+        return await self._reply(request, GenerateContent(), read)
+
+    async def _asked(self, request: web.Request, dialect: Dialect, read: _Read) -> tuple[Asked, Dialect] | web.Response:
+        """Read a request, or refuse it in its dialect."""
         try:
-            body = await self._body(request, number)
-            asked = read_request(body, {name.lower(): value for name, value in request.headers.items()})
+            body = await self._body(request, request[_NUMBER])
+            return read(body, {name.lower(): value for name, value in request.headers.items()})
+        except TimeoutError:
+            return self._refusal(408, "body_timeout", f"the body did not arrive within {READ_SECONDS:.0f} s", dialect)
+        except CodingError as error:
+            status = 413 if error.too_large else 415 if error.unsupported else 400
+            return self._refusal(status, "content_encoding", str(error), dialect)
+        except BodyError as error:
+            return self._refusal(400, "invalid_body", str(error), dialect)
+
+    async def _count(self, request: web.Request, dialect: Dialect, read: _Read, name: str) -> web.StreamResponse:
+        told = await self._asked(request, dialect, read)
+        return told if isinstance(told, web.Response) else _json({name: told[0].input_tokens})
+
+    async def _reply(self, request: web.Request, dialect: Dialect, read: _Read) -> web.StreamResponse:
+        number = request[_NUMBER]
+        told = await self._asked(request, dialect, read)
+        if isinstance(told, web.Response):
+            return told
+        asked, dialect = told
+        try:
             asked, mode, source = self._choose(asked)
             moment = Moment(secrets.token_hex(16), int(time.time()), self._exchanges.cached_input(asked.cache_key))
             reply = plan_reply(asked, mode, moment)
-            script = plan_script(self._responses, asked, mode, reply)
-        except TimeoutError:
-            return self._refusal(408, "body_timeout", f"the body did not arrive within {READ_SECONDS:.0f} s")
-        except CodingError as error:
-            status = 413 if error.too_large else 415 if error.unsupported else 400
-            return self._refusal(status, "content_encoding", str(error))
-        except BodyError as error:
-            return self._refusal(400, "invalid_body", str(error))
+            script = plan_script(dialect, asked, mode, reply)
         except ModeError as error:
-            return self._refusal(400, "echo_directive", str(error))
+            return self._refusal(400, "echo_directive", str(error), dialect)
         replying = mode.status is None and script.head
         self._note(
             number,
-            dialect=self._responses.name,
+            dialect=dialect.name,
             kind=asked.kind,
             model=asked.model,
             stream=asked.stream,
@@ -184,7 +235,7 @@ class EchoServer:
             mode=show_mode(mode),
             mode_source=source,
             status=script.status if script.head else None,
-            response_id=f"resp_{moment.seed}" if replying else "",
+            response_id=dialect.response_id(reply) if replying else "",
             usage=reply.usage if replying else None,
         )
         with self._counting(number) as sent:

@@ -138,7 +138,8 @@ def test_statuses_have_their_body_and_headers() -> None:
         (("POST", "/v1/responses", b"x", {"content-encoding": "br"}), 415, "content_encoding"),
         (("GET", "/v1/responses", b"", {"upgrade": "websocket", "connection": "upgrade"}), 426, "upgrade_refused"),
         (("GET", "/v1/responses", b"", {}), 405, "method_not_allowed"),
-        (("POST", "/v1/chat/completions", b"{}", {}), 404, "not_found"),
+        (("POST", "/v1/completions", b"{}", {}), 404, "not_found"),
+        (("POST", "/v1/chat/completions", b"{}", {}), 400, "invalid_body"),
         (("GET", "/", b"", {"host": "evil.example"}), 403, "host_refused"),
         (("POST", "/v1/responses", b"{}", {"origin": "http://127.0.0.1"}), 403, "origin_refused"),
         (("DELETE", "/control", b"", {"sec-fetch-site": "cross-site"}), 403, "origin_refused"),
@@ -153,6 +154,36 @@ def test_refusals_are_typed(request_: tuple[str, str, bytes, dict[str, str]], st
         method, path, body, headers = request_
         answer = await client.request(method, path, content=body, headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+    with_echo(test)
+
+
+def test_every_dialect_is_served_and_counted_in_its_own_words() -> None:
+    hi = [{"role": "user", "content": "say hi"}]
+    parts = [{"role": "user", "parts": [{"text": "say hi"}]}]
+
+    async def test(client: httpx.AsyncClient) -> None:
+        chat = await client.post("/v1/chat/completions", json={"model": "m", "messages": hi})
+        assert chat.json()["choices"][0]["message"]["content"] == "You said: say hi"
+        message = await client.post("/v1/messages?beta=true", json={"model": "m", "messages": hi})
+        assert message.json()["content"] == [{"type": "text", "text": "You said: say hi"}]
+        counted = await client.post("/v1/messages/count_tokens", json={"model": "m", "messages": hi})
+        assert counted.json() == {"input_tokens": 2}
+        google = "/v1beta/models/gemini-2.5-pro"
+        generated = await client.post(f"{google}:generateContent", json={"contents": parts})
+        assert generated.json()["candidates"][0]["content"]["parts"] == [{"text": "You said: say hi"}]
+        streamed = await client.post(f"{google}:streamGenerateContent?alt=sse", json={"contents": parts})
+        assert streamed.headers["content-type"] == "text/event-stream"
+        assert (await client.post(f"{google}:countTokens", json={"contents": parts})).json() == {"totalTokens": 2}
+        refused = [
+            await client.post(f"{google}:streamGenerateContent", json={"contents": parts}),
+            await client.post(f"{google}:embedContent", json={}),
+        ]
+        assert [answer.status_code for answer in refused] == [400, 404]
+        records = await finished(client, 5)
+        dialects = [record["dialect"] for record in records if record["dialect"]]
+        assert dialects == ["openai.chat", "anthropic.messages", "google.generate", "google.generate"]
+        assert records[1]["response_id"] == message.json()["id"]
 
     with_echo(test)
 

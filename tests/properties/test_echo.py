@@ -11,11 +11,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.echo.bodies import BodyError
 from actors.echo.coding import decode_body
 from actors.echo.directive import parse_mode, read_directives
 from actors.echo.mode import Fault, Mode, ModeError
 from actors.echo.plan import Asked, Moment, Script, count_tokens, plan_reply, plan_script, sample
-from actors.echo.responses import BodyError, Responses, read_request
+from actors.echo.responses import Responses, read_responses
 
 MOMENT = Moment("ab" * 16, 1)
 faults = st.builds(
@@ -93,7 +94,7 @@ requests = st.fixed_dictionaries({"input": st.just("x"), "text": st.fixed_dictio
 @given(st.binary() | requests.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_answered_or_refused(body: bytes) -> None:
     with contextlib.suppress(BodyError, ModeError):
-        play(read_request(body, {}), Mode())
+        play(read_responses(body, {})[0], Mode())
 
 
 @given(json_values)

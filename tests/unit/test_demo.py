@@ -11,7 +11,7 @@ from actors.demo.cast import AGENT, BASE_URL_VARIABLE, Member, cast
 from actors.demo.dialogue import Answer, body, headers, hear, refusal
 from actors.echo.mode import Mode
 from actors.echo.plan import Moment, plan_reply, plan_script
-from actors.echo.responses import Responses, read_request
+from actors.echo.responses import Responses, read_responses
 from actors.gateway.attribution import Caller, Standing, attribute
 from actors.gateway.claims import Claims
 from actors.probe.terminal import find_terminal
@@ -56,7 +56,7 @@ def test_a_launched_program_names_its_conversation_by_its_launch() -> None:
 
 
 def test_an_answer_is_heard_to_its_end() -> None:
-    asked = read_request(body((("user", "a"), ("assistant", "b")), "c", "key"), headers("c1"))
+    asked, _ = read_responses(body((("user", "a"), ("assistant", "b")), "c", "key"), headers("c1"))
     assert (asked.text, asked.session, asked.thread, asked.cache_key) == ("c", "c1", "c1", "key")
     reply = plan_reply(asked, Mode(say="one two"), Moment("0" * 32, 1, cached=2))
     answer, shown = Answer(), ""

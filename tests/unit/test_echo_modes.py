@@ -119,7 +119,7 @@ def test_control_takes_objects_texts_and_lists() -> None:
         (b"3", "expected {"),
         (b'{"mode": 3}', "mode: expected a text"),
         (b'{"mode": "", "sesion": ""}', "unknown field 'sesion'; known: mode, session, kind, count"),
-        (b'{"mode": "", "kind": "chat"}', "kind: expected one of turn, title, compaction, any"),
+        (b'{"mode": "", "kind": "chat"}', "kind: expected one of turn, title, compaction, auxiliary, any"),
         (b'{"mode": "", "count": 0}', "count: expected a whole number"),
         (b'{"mode": "", "count": true}', "count: expected a whole number"),
         (b'{"mode": "", "session": 3}', "session: expected a text"),

@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 
+from actors.echo.bodies import BodyError
 from actors.echo.directive import parse_mode
 from actors.echo.mode import ECHO, Mode, ModeError
 from actors.echo.plan import Asked, End, Moment, Script, count_tokens, plan_reply, plan_script, sample
-from actors.echo.responses import BodyError, Responses, read_request
+from actors.echo.responses import Responses, read_responses
 from schemas.events import Usage
 
 SEED = "0" * 31 + "7"
 MOMENT = Moment(SEED, 1_800_000_000)
 TURN = Asked(model="echo", stream=True, text="say hi", input_tokens=10)
 DELTA = "response.output_text.delta"
+
+
+def read(sent: bytes, headers: dict[str, str]) -> Asked:
+    return read_responses(sent, headers)[0]
 
 
 def play(asked: Asked, mode: Mode = ECHO, moment: Moment = MOMENT) -> Script:
@@ -111,7 +116,7 @@ def test_cached_input_is_the_previous_input_of_the_cache_key() -> None:
 def test_a_title_is_valid_json_of_its_schema() -> None:
     prompt = "Generate a title.\n\nUser prompt:\nplease repair the [echo status=500] parser of the very long file"
     schema = {"type": "object", "properties": {"title": {"type": "string", "minLength": 1, "maxLength": 36}}}
-    asked = read_request(body(prompt, text={"format": {"type": "json_schema", "schema": schema}}), {})
+    asked = read(body(prompt, text={"format": {"type": "json_schema", "schema": schema}}), {})
     assert asked.kind == "title"
     title = json.loads(text(play(asked)))["title"]
     assert title == "please repair the [echo status=500]"
@@ -133,10 +138,10 @@ def test_other_schemas_get_a_value_too() -> None:
 
 
 def test_both_kinds_of_compaction_are_answered() -> None:
-    local = read_request(body("You are performing a CONTEXT CHECKPOINT COMPACTION. Go."), {})
+    local = read(body("You are performing a CONTEXT CHECKPOINT COMPACTION. Go."), {})
     assert local.kind == "compaction"
     assert text(play(local)).startswith("Summary by the echo server")
-    remote = read_request(body("before", {"type": "compaction_trigger"}), {})
+    remote = read(body("before", {"type": "compaction_trigger"}), {})
     assert remote.kind == "compaction"
     assert kinds(play(remote))[2:] == ["response.output_item.added", "response.output_item.done", "response.completed"]
     item = events(play(remote))[-1]["response"]["output"][0]
@@ -156,7 +161,7 @@ def test_a_function_is_called_and_its_output_answered() -> None:
     assert (item["type"], item["name"]) == ("function_call", "exec_command")
     assert json.loads(item["arguments"]) == {"cmd": "echo hi"}
     output = {"type": "function_call_output", "call_id": item["call_id"], "output": "Wall time: 0\nOutput:\nhi\n"}
-    answer = read_request(body('[echo tool="echo hi"]', item, output), {})
+    answer = read(body('[echo tool="echo hi"]', item, output), {})
     assert (answer.answered, answer.tool_output) == (1, "hi")
     assert text(play(answer)) == "The tool said: hi"
 
@@ -169,7 +174,7 @@ def test_any_function_can_be_called_by_its_name_and_namespace() -> None:
 
 
 def test_catalogued_models_run_code_instead() -> None:
-    asked = read_request(body({"type": "additional_tools", "tools": []}, "go"), {})
+    asked = read(body({"type": "additional_tools", "tools": []}, "go"), {})
     item = events(play(asked, Mode(tool='echo "hi"')))[-1]["response"]["output"][0]
     assert (item["type"], item["name"]) == ("custom_tool_call", "exec")
     assert item["input"] == 'const r = await tools.exec_command({"cmd":"echo \\"hi\\""}); text(r.output);'
@@ -180,23 +185,23 @@ def test_catalogued_models_run_code_instead() -> None:
 
 def test_the_prompt_is_the_last_user_message_that_is_not_context() -> None:
     context = "<environment_context>\n<cwd>/x</cwd></environment_context>"
-    assert read_request(body("first", {"role": "assistant", "content": "ok"}, "second", context), {}).text == "second"
-    assert read_request(body(context), {}).text == ""
+    assert read(body("first", {"role": "assistant", "content": "ok"}, "second", context), {}).text == "second"
+    assert read(body(context), {}).text == ""
     parts = {"role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_image"}]}
-    assert read_request(body(parts), {}).text == "a\n"
+    assert read(body(parts), {}).text == "a\n"
 
 
 def test_ids_come_from_headers_before_the_body() -> None:
     metadata = {"session_id": "body-session", "thread_id": "body-thread"}
-    asked = read_request(body("x", client_metadata=metadata, prompt_cache_key="k"), {"session-id": "s", "thread-id": "t"})
+    asked = read(body("x", client_metadata=metadata, prompt_cache_key="k"), {"session-id": "s", "thread-id": "t"})
     assert (asked.session, asked.thread, asked.cache_key) == ("s", "t", "k")
-    asked = read_request(body("x", client_metadata=metadata), {})
+    asked = read(body("x", client_metadata=metadata), {})
     assert (asked.session, asked.thread) == ("body-session", "body-thread")
 
 
 def test_input_tokens_count_every_text_of_the_conversation() -> None:
     items = ("12345678", {"type": "function_call", "arguments": "1234"}, {"type": "function_call_output", "output": "12345"})
-    assert read_request(body(*items, instructions="1"), {}).input_tokens == 2 + 1 + 2 + 1
+    assert read(body(*items, instructions="1"), {}).input_tokens == 2 + 1 + 2 + 1
     assert count_tokens("", "é" * 4, "\ud800") == 0 + 2 + 1
 
 
@@ -205,15 +210,15 @@ def test_input_tokens_count_every_text_of_the_conversation() -> None:
     [
         (b"", "not JSON"),
         (b"[]", "the body: expected an object"),
-        (b"{}", "input: expected a text or a list"),
-        (b'{"input": [3]}', "input: expected a text or a list"),
+        (b"{}", "input: expected a list of objects"),
+        (b'{"input": [3]}', "input: expected a list of objects"),
         (b'{"input": "x", "stream": "yes"}', "stream: expected bool, got str"),
         (b'{"input": "x", "model": 3}', "model: expected str, got int"),
     ],
 )
 def test_a_body_that_is_no_request_is_refused(sent: bytes, problem: str) -> None:
     with pytest.raises(BodyError, match=problem):
-        read_request(sent, {})
+        read(sent, {})
 
 
 # ---------------------------------------------------------------------------------------------------- modes and faults
