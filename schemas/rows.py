@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.events import Endpoint, ProcessKind, Status, Usage
+from schemas.events import Endpoint, ProcessKind, Status, ThreadKind, Usage
 from schemas.evidence import Evidence
 from schemas.identity import ConversationKey, LaunchId, ProcessKey, SessionId, TerminalKey
 
@@ -30,7 +30,9 @@ class SessionRow:
     """One session as people see it; ``missing`` says what would verify it, ``terminal_missing`` why no tab is claimed.
 
     ``parent`` is the session that it comes from and ``relation`` how; ``threads`` counts the sub-agents and reviews inside it.
-    ``auxiliary_requests`` came from its processes and belong to no conversation (titles, model lists).
+    ``auxiliary_requests`` came from its processes and belong to no conversation (titles, model lists). ``usage`` counts every
+    response once; ``transcript_usage`` is the part of it that no request through the gateway tells of. ``declared`` means that
+    its process is known by a declaration alone. Status is one word for what it does now, by ``status_source``.
     """
 
     session: SessionId
@@ -73,6 +75,9 @@ class SessionRow:
     endpoint: Endpoint | None = None
     transcript: str | None = None
     git_branch: str | None = None
+    transcript_usage: Usage | None = None
+    declared: bool = False
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +95,10 @@ class SessionTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceLine:
-    """One statement, where it was recorded (the event's position, time, type, publisher), and how often it recurred."""
+    """One statement, where it was recorded (the event's position, time, type, publisher), and how often it recurred.
+
+    ``process`` is the process that it is about, where it is about one.
+    """
 
     position: int
     time: str
@@ -98,6 +106,7 @@ class EvidenceLine:
     source: str
     evidence: Evidence
     repeated: int = 1
+    process: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,3 +156,66 @@ class SystemStatus:
     version: str
     actors: tuple[ActorRow, ...]
     endpoints: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """One past conversation as its agent's own file tells it, whether or not Tabwire ever saw it.
+
+    ``changed`` is when its file last grew. ``title`` and ``preview`` are what people typed: set only where they were asked for.
+    """
+
+    conversation: ConversationKey
+    agent: str
+    thread: str
+    thread_kind: ThreadKind
+    path: str
+    size: int
+    changed: str
+    created: str = ""
+    archived: bool = False
+    compressed: bool = False
+    cwd: str | None = None
+    git_branch: str | None = None
+    git_commit: str | None = None
+    origin: str = ""
+    originator: str = ""
+    agent_version: str = ""
+    agent_provider: str | None = None
+    parent_thread: str | None = None
+    forked_from: ConversationKey | None = None
+    title: str | None = None
+    preview: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryTable:
+    """Past conversations, the latest changed first, out of ``files``; ``more``: there are others beyond the limit."""
+
+    time: str
+    sessions: tuple[HistoryRow, ...]
+    files: int
+    unreadable: int = 0
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryDetail:
+    """One conversation's file read to its end; usage is its own, not that of what it was forked from.
+
+    ``threads`` are the sub-agents and reviews inside it, each with a file of its own that is not counted here.
+    """
+
+    row: HistoryRow
+    turns: int = 0
+    completed: int = 0
+    aborted: int = 0
+    failed: int = 0
+    failure_codes: tuple[str, ...] = ()
+    working_ms: float = 0
+    last_turn: str = ""
+    models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    usage: Usage | None = None
+    rejected_lines: int = 0
+    threads: tuple[HistoryRow, ...] = ()

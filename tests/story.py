@@ -79,8 +79,8 @@ class Story:
         self.effects += effects
         return effects
 
-    def announce(self) -> list[Effect]:
-        """Publish what is owed until nothing is, as the actor does; return what was published."""
+    def announce(self, *, statuses: bool = False) -> list[Effect]:
+        """Publish what is owed until nothing is, as the actor does; return what was published, with statuses or without."""
         from actors.registry.fold import pending  # noqa: PLC0415 - only here, so that tests of the fold alone stay so
 
         published: list[Effect] = []
@@ -89,7 +89,7 @@ class Story:
                 assert effect.id not in {one.id for one in published}
                 published.append(effect)
                 self.tell(effect.data, source=REGISTRY, about=effect.subject, id_=effect.id)
-        return published
+        return [effect for effect in published if statuses or not isinstance(effect.data, e.SessionStatusChanged)]
 
     def request(
         self,

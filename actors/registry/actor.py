@@ -22,7 +22,7 @@ from typing import Any, Final
 import anyio
 import anyio.lowlevel
 
-from actors.registry.fold import Effect, State, fold, pending
+from actors.registry.fold import Effect, State, fold, pending, take
 from actors.registry.rows import AmbiguousSessionError, UnknownSessionError, as_of, explain, table
 from actors.runtime.actor import Actor
 from bus.client import CaughtUp, Client, Gap, RefusedError, connect
@@ -118,9 +118,10 @@ class Registry:
         async with client.feed(0) as feed:
             async for told in feed:
                 if isinstance(told, Recorded):
-                    effects = fold(self.state, told)
-                    if effects and self.caught_up.is_set():
-                        self._announcements.add(effects)
+                    if self.caught_up.is_set():
+                        self._announcements.add(fold(self.state, told))
+                    else:
+                        take(self.state, told)
                 elif isinstance(told, CaughtUp):
                     self._announcements.add(pending(self.state))
                     self.caught_up.set()

@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors.registry.claims import Proof
+from actors.registry.identity import fix
 from actors.registry.requests import agent_of
-from actors.registry.state import Proof, Session, State, at
-from actors.registry.tables import alias, session_of
+from actors.registry.state import Session, State
+from actors.registry.statements import at
+from actors.registry.tables import session_of
 from schemas.envelope import Recorded
-from schemas.events import SessionConflicted, SessionGone, SessionIdentified, SessionReturned, SessionSeen, SessionVerified
+from schemas.events import (
+    SessionConflicted,
+    SessionGone,
+    SessionIdentified,
+    SessionLinked,
+    SessionReturned,
+    SessionSeen,
+    SessionStatusChanged,
+    SessionVerified,
+)
 from schemas.identity import SessionId
 
 _REGISTRY: Final = "/actor/registry/"
@@ -27,7 +39,7 @@ def identified(state: State, event: Recorded, data: SessionIdentified) -> None:
     """Remember an alias, for ever."""
     if (session := _announced(state, event, data.provisional)) is not None:
         session.announced.identified = True
-        alias(state, data.provisional, data.session, event)
+        fix(state, data.provisional, data.session, event)
 
 
 def verified(state: State, event: Recorded, data: SessionVerified) -> None:
@@ -41,6 +53,18 @@ def conflicted(state: State, event: Recorded, data: SessionConflicted) -> None:
     """Remember that a contradiction was announced."""
     if (session := _announced(state, event, data.session)) is not None:
         session.announced.conflicts.add((data.evidence.proves, data.evidence.value))
+
+
+def linked(state: State, event: Recorded, data: SessionLinked) -> None:
+    """Remember that a link was announced."""
+    if (session := _announced(state, event, data.session)) is not None:
+        session.announced.links.add((data.relation, data.to))
+
+
+def status_changed(state: State, event: Recorded, data: SessionStatusChanged) -> None:
+    """Remember the status that was announced last."""
+    if (session := _announced(state, event, data.session)) is not None:
+        session.announced.status, session.announced.status_id = data, event.envelope.id
 
 
 def gone(state: State, event: Recorded, data: SessionGone) -> None:
@@ -64,5 +88,5 @@ def _announced(state: State, event: Recorded, name: SessionId, agent: str = "") 
         return None
     session = session_of(state, name, agent or agent_of(name), event)
     session.announced.seen = True
-    state.dirty[name] = None
+    state.stir(name)
     return session

@@ -2,18 +2,20 @@
 
 Theory of operation
 -------------------
-``fold(state, event)`` is the only way into a state, live and in replay. It never raises and never waits: an unknown type,
-a fact about something never seen, or one that comes late is folded or counted, not refused. An event at or before the
+``take(state, event)`` is the only way into a state, live and in replay, and ``fold`` is that and what is due because of it. It
+never raises and never waits: an unknown type, a fact about something never seen, or one that comes late is folded or counted,
+not refused. An event at or before the
 state's position is a repetition and changes nothing. A new epoch is another journal: everything known is void.
 
-Facts only add statements to the tables (``requests``, ``lifetimes``, ``tables``); what follows from them is asked of
-``judgement``, so that the order of independent sources does not matter. Sessions whose standing may have changed are
-marked, and at the end of each event ``effects`` compares what follows for these with what was announced. The registry's own
+Facts only add statements to the tables (``requests``, ``lifetimes``, ``conversations``, ``transcripts``); what follows from
+them is asked of ``judgement``, ``status`` and ``links``, so that the order of independent sources does not matter. At the end
+of each event the conversations with new or changed claims are settled (``identity``); then, for the sessions whose standing
+may have changed, ``effects`` compares what follows with what was announced. The registry's own
 ``session.*`` facts are folded like all others: they are what was announced (``announced``). An effect is therefore returned
 again until its own announcement is folded; its id stays the same, and the journal keeps it once.
 
-Who may say what: ``session.*`` is the registry's alone, ``request.*`` and ``process.*`` an actor's. Others' are counted and
-set aside.
+Who may say what: ``session.*`` is the registry's alone; ``request.*``, ``process.*``, ``transcript.*`` and ``hook.*`` are
+actors'. Others' are counted and set aside.
 
 Pure: no clock, randomness, environment or logging.
 """
@@ -23,17 +25,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from actors.registry import announced, lifetimes, requests
+from actors.registry import announced, conversations, lifetimes, requests, transcripts
 from actors.registry.effects import NOTHING, Effect, owed, pending
-from actors.registry.state import Limits, State
-from actors.registry.tables import sweep
+from actors.registry.forgetting import sweep
+from actors.registry.identity import settle_all
+from actors.registry.limits import Limits
+from actors.registry.state import State
 from schemas.envelope import Recorded
 from schemas.events import (
     EVENTS,
     ActorExited,
     ActorStarted,
+    HookReceived,
     LaunchEnded,
     LaunchStarted,
+    ProcessConversationFound,
+    ProcessConversationLost,
     ProcessExited,
     ProcessSeen,
     RequestAttributed,
@@ -46,12 +53,20 @@ from schemas.events import (
     SessionConflicted,
     SessionGone,
     SessionIdentified,
+    SessionLinked,
     SessionReturned,
     SessionSeen,
+    SessionStatusChanged,
     SessionVerified,
+    TranscriptMoved,
+    TranscriptSeen,
+    TranscriptSettingsChanged,
+    TranscriptTurnEnded,
+    TranscriptTurnStarted,
+    TranscriptUsageRecorded,
 )
 
-__all__ = ["Effect", "Limits", "State", "fold", "pending"]
+__all__ = ["Effect", "Limits", "State", "fold", "pending", "take"]
 
 _STEPS: Final[dict[type[Any], Callable[[State, Recorded, Any], None]]] = {
     RequestReceived: requests.received,
@@ -63,6 +78,15 @@ _STEPS: Final[dict[type[Any], Callable[[State, Recorded, Any], None]]] = {
     RequestCancelled: requests.finished,
     ProcessSeen: lifetimes.process_seen,
     ProcessExited: lifetimes.process_exited,
+    ProcessConversationFound: conversations.found,
+    ProcessConversationLost: conversations.lost,
+    HookReceived: conversations.hooked,
+    TranscriptSeen: transcripts.seen,
+    TranscriptMoved: transcripts.moved,
+    TranscriptTurnStarted: transcripts.turn_started,
+    TranscriptTurnEnded: transcripts.turn_ended,
+    TranscriptUsageRecorded: transcripts.used,
+    TranscriptSettingsChanged: transcripts.settings_changed,
     LaunchStarted: lifetimes.launch_started,
     LaunchEnded: lifetimes.launch_ended,
     ActorStarted: lifetimes.actor_started,
@@ -71,20 +95,32 @@ _STEPS: Final[dict[type[Any], Callable[[State, Recorded, Any], None]]] = {
     SessionIdentified: announced.identified,
     SessionVerified: announced.verified,
     SessionConflicted: announced.conflicted,
+    SessionLinked: announced.linked,
+    SessionStatusChanged: announced.status_changed,
     SessionGone: announced.gone,
     SessionReturned: announced.returned,
 }
 _CLIENT: Final = "/client/"
-_ACTORS_ONLY: Final = ("request.", "process.", "actor.")
+_ACTORS_ONLY: Final = ("request.", "process.", "actor.", "transcript.", "hook.")
 
 
 def fold(state: State, event: Recorded) -> tuple[Effect, ...]:
     """Fold one event into the state, in place; return the effects that are due because of it."""
+    take(state, event)
+    if not state.dirty:
+        return NOTHING
+    effects = owed(state, state.dirty)
+    state.dirty.clear()
+    return effects
+
+
+def take(state: State, event: Recorded) -> None:
+    """Fold one event as ``fold`` does, and leave open what is due: for replay, and until the end of the journal is reached."""
     stamp = event.stamp
     if stamp.epoch != state.epoch:
         _begin_again(state, stamp.epoch)
     elif stamp.position <= state.position:
-        return NOTHING
+        return
     state.position = stamp.position
     state.time = stamp.recordedtime
     envelope = event.envelope
@@ -98,11 +134,8 @@ def fold(state: State, event: Recorded) -> tuple[Effect, ...]:
         step(state, event, envelope.data)
     if stamp.position >= state.next_sweep:
         sweep(state, event)
-    if not state.dirty:
-        return NOTHING
-    effects = owed(state, state.dirty)
-    state.dirty.clear()
-    return effects
+    if state.unsettled:
+        settle_all(state, event)
 
 
 def _begin_again(state: State, epoch: str) -> None:

@@ -1,7 +1,7 @@
 """What follows from the statements: who is whose, what is proven, what is missing. Read by effects and by rows alike.
 
-Every function here is a question about a state and changes nothing. Answers depend on sets of statements and their ranks,
-not on the order in which they came, so that sources may arrive in any order.
+Every function here is a question about a state and changes nothing. Answers depend on sets of statements, their ranks and
+their publishers' times, not on the order in which they came, so that sources may arrive in any order.
 
 Pure. Must not know how statements got here (``fold``) or how they are printed (``rows``).
 """
@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actors.registry.state import SERVES_MANY, Claim, Line, Process, Proof, Session, State
+from actors.registry import files
+from actors.registry.claims import Claim, Proof
+from actors.registry.contests import rivalry, rivals
+from actors.registry.state import SERVES_MANY, Process, Session, State
+from actors.registry.statements import Line, rejected
 from schemas.evidence import Evidence, Rank
 from schemas.identity import LaunchId, ProcessKey, SessionId, TerminalKey, process_id
 
@@ -19,24 +23,29 @@ DAEMON_TERMINAL = "its process serves many tabs with the environment of the one 
 
 
 def canonical(state: State, session: SessionId) -> SessionId:
-    """Follow aliases to the session that counts: ``proc-…`` to ``launch-…`` to ``codex-…``."""
+    """Follow aliases to the session that counts: ``proc-…`` to ``launch-…`` to ``codex-…``.
+
+    A process whose claim on that session was set aside stands for itself again, also when it was announced otherwise.
+    """
+    final = session
     for _ in range(_MAX_CHAIN):
-        target = state.aliases.get(session)
-        if target is None or target == session:
-            return session
+        target = state.aliases.get(final)
+        if target is None or target == final:
+            break
+        final = target
+    if final != session:
         held = state.sessions.get(session)
-        if held is not None and any(claim.rejected for claim in held.disputes.values()):
-            return session  # it had claimed a conversation that is another's: it stands for itself again
-        session = target
-    return session
+        if held is not None and held.disputes and (claim := held.disputes.get(final)) is not None and claim.rejected:
+            return session
+    return final
 
 
 def counted(session: Session) -> list[Claim]:
     """Return the claims whose requests count for a session: its own, and what its process claimed of others in vain."""
-    if not session.disputes:
-        return [claim for claim in session.claims.values() if not claim.rejected]
     own = [claim for claim in session.claims.values() if not claim.rejected]
-    return [*own, *(claim for claim in session.disputes.values() if claim.rejected)]
+    if session.disputes:
+        own += [claim for claim in session.disputes.values() if claim.rejected]
+    return own
 
 
 def proof(session: Session) -> Proof | None:
@@ -44,29 +53,64 @@ def proof(session: Session) -> Proof | None:
     proofs = [claim.proof for claim in counted(session) if claim.proof is not None]
     if proofs:
         return min(proofs, key=lambda held: held.at.position)
-    return session.recalled if not session.claims else None
+    return session.recalled if not any(claim.requests for claim in session.claims.values()) else None
 
 
 def processes(state: State, session: Session) -> list[Process]:
-    """Return the processes of a session: those that sent for it, or else those that were launched or seen for it."""
+    """Return the processes of a session: those that claim it, or else those that were launched or seen for it."""
     claimed = [claim.process for claim in counted(session) if claim.process is not None]
-    keys: Iterator[ProcessKey] = iter(claimed or session.processes)
+    keys: list[ProcessKey] = claimed or [
+        key for key in session.processes if (made := session.claims.get(key)) is None or not made.rejected
+    ]
     return [process for key in keys if (process := state.processes.get(key)) is not None]
 
 
+def has(session: Session, process: Process) -> bool:
+    """Tell whether a process of a session lives and was not seen to have left the session."""
+    if process.exited is not None:
+        return False
+    claim = session.claims.get(process.key)
+    return claim is None or not claim.over
+
+
 def ended(state: State, session: Session) -> str:
-    """Tell why a session is gone: its last living process exited, or its launches ended; empty while it is not."""
+    """Tell why a session is gone: the last process that had it exited or left it, or its launches ended; else nothing."""
     held = processes(state, session)
     if held:
-        if any(process.exited is None for process in held):
+        if any(has(session, process) for process in held):
             return ""
-        last = max(held, key=lambda process: process.exited[0].position if process.exited is not None else 0)
-        _, reason = last.exited or (None, "exited")
-        return f"process {process_id(last.key)} {reason}"
+        return _end(session, max(held, key=lambda process: (_ended_at(session, process), str(process.key))))
     launches = [state.launches[name] for name in session.launches if name in state.launches]
     if launches and all(launch.ended is not None for launch in launches):
         return "; ".join(f"launch ended: {launch.ended[1]}" for launch in launches if launch.ended is not None)
     return ""
+
+
+def ended_at(state: State, session: Session) -> str:
+    """Return when a session that is gone ended, by the publishers' clock."""
+    times = [_ended_at(session, process) for process in processes(state, session)]
+    times += [
+        launch.ended[0].told
+        for name in session.launches
+        if not times and (launch := state.launches.get(name)) is not None and launch.ended is not None
+    ]
+    return max(times, default=session.last_time)
+
+
+def _ended_at(session: Session, process: Process) -> str:
+    claim = session.claims.get(process.key)
+    times = [claim.lost] if claim is not None and claim.over else []
+    if process.exited is not None:
+        times.append(process.exited[0].told)
+    return min(times, default="")
+
+
+def _end(session: Session, process: Process) -> str:
+    claim = session.claims.get(process.key)
+    if claim is not None and claim.over and (process.exited is None or claim.lost < process.exited[0].told):
+        return f"process {process_id(process.key)} left it: {claim.lost_reason or 'it has it no more'}"
+    _, reason = process.exited or (None, "exited")
+    return f"process {process_id(process.key)} {reason}"
 
 
 def gone(state: State, session: Session) -> str:
@@ -86,7 +130,7 @@ def current(state: State, session: Session) -> Process | None:
         return None
     return max(
         held,
-        key=lambda p: (p.exited is None, sent.get(p.key, 0), p.kind != "wrapper", p.key.started, p.key.pid, p.key.host),
+        key=lambda p: (has(session, p), sent.get(p.key, 0), p.kind != "wrapper", p.key.started, p.key.pid, p.key.host),
     )
 
 
@@ -112,46 +156,58 @@ def contradicted(process: Process) -> list[tuple[Line, str]]:
     return found
 
 
-def rejected(evidence: Evidence, reason: str) -> Evidence:
-    """Return a statement as one that is contradicted."""
-    return Evidence(
-        rank=evidence.rank,
-        kind=evidence.kind,
-        proves=evidence.proves,
-        value=evidence.value,
-        note=evidence.note,
-        rejected=reason[:300],
-        conflict=True,
-    )
-
-
 def conflicts(state: State, session: Session) -> dict[tuple[str, str], tuple[str | None, Evidence]]:
     """Return every contradiction of a session, by what it is about: the id of the event that said it, and the statement."""
     found: dict[tuple[str, str], tuple[str | None, Evidence]] = {
         key: (where.id, evidence) for key, (where, evidence) in session.conflicts.items()
     }
-    for process in processes(state, session):
-        for line in process.lines.values():
-            if line.evidence.conflict:
-                found.setdefault((line.evidence.proves, line.evidence.value), (None, line.evidence))
-        for line, reason in contradicted(process):
-            found.setdefault(("terminal", line.evidence.value), (None, rejected(line.evidence, reason)))
+    for said in contradictions(state, session):
+        found.setdefault((said.proves, said.value), (None, said))
     return found
 
 
+def contradictions(state: State, session: Session) -> Iterator[Evidence]:
+    """Yield what contradicts what, as far as it follows from several statements together."""
+    for process in processes(state, session):
+        for line in process.lines.values():
+            if line.evidence.conflict:
+                yield line.evidence
+        for line, reason in contradicted(process):
+            yield rejected(line.evidence, reason)
+    for claim in session.disputes.values():
+        if claim.rejected and claim.conflicting:
+            yield disputed(state, claim)
+    if rivalling := rivals(state, session):
+        yield rivalry(rivalling)
+    if not session.provisional:
+        yield from files.conflicts(state, session)
+
+
+def disputed(state: State, claim: Claim) -> Evidence:
+    """Return the statement that a process has a conversation which another one holds better."""
+    session = state.sessions.get(claim.session)
+    value = claim.session if session is None or session.conversation is None else session.conversation
+    kind = "request" if claim.spoken else "declaration"
+    said = Evidence(rank=Rank(claim.rank), kind=kind, proves="conversation", value=value)
+    return rejected(said, claim.rejected, conflict=claim.conflicting)
+
+
 def terminal(state: State, session: Session) -> tuple[TerminalKey | None, str]:
-    """Return a session's terminal, or why none is claimed."""
+    """Return a session's terminal, or why none is claimed: that of the living processes that have it, but no daemon's."""
     process = current(state, session)
     if process is None:
         return _launched_terminal(state, session)
-    best = best_terminals(process)
-    if len(best) == 1:
-        return best[0][0], ""
-    if best:
-        return None, f"ambiguous: {', '.join(key for key, _ in best)}"
-    if process.kind == "daemon":
+    tabs = [one for one in processes(state, session) if has(session, one) and one.kind not in ("daemon", "wrapper")]
+    found = sorted({key for tab in tabs or [process] for key, _ in best_terminals(tab)})
+    if len(found) == 1:
+        return found[0], ""
+    if found:
+        return None, f"ambiguous: {', '.join(found)}"
+    if process.kind == "daemon" and not tabs:
         return None, process.terminal_missing or DAEMON_TERMINAL
-    return None, process.terminal_missing or "no statement names one"
+    return None, min((tab.terminal_missing for tab in tabs if tab.terminal_missing), default=process.terminal_missing) or (
+        "no statement names one"
+    )
 
 
 def _launched_terminal(state: State, session: Session) -> tuple[TerminalKey | None, str]:
@@ -164,33 +220,18 @@ def _launched_terminal(state: State, session: Session) -> tuple[TerminalKey | No
 
 
 def terminals(state: State, session: Session) -> tuple[TerminalKey, ...]:
-    """Return every terminal that a session has had without ambiguity, the earliest first."""
-    first: dict[TerminalKey, int] = {}
-    for process in processes(state, session):
+    """Return every terminal that a session has had without ambiguity, in the order in which its processes started."""
+    found: dict[TerminalKey, None] = {}
+    for process in sorted(processes(state, session), key=lambda one: (one.key.started, one.key.pid, one.key.host)):
         best = best_terminals(process)
         if len(best) == 1:
-            key, line = best[0]
-            first[key] = min(line.position, first.get(key, line.position))
-    return tuple(sorted(first, key=lambda key: (first[key], key)))
+            found[best[0][0]] = None
+    return tuple(found)
 
 
 def launch_of(session: Session) -> LaunchId | None:
     """Return the launch that a session came from last."""
     return next(reversed(session.launches), None)
-
-
-def contests(state: State, session: Session) -> Iterator[tuple[Claim, Claim]]:
-    """Yield pairs of a living process that holds a conversation better than another living one that claims it too."""
-    living = [
-        claim
-        for claim in session.claims.values()
-        if claim.process is not None and (process := state.processes.get(claim.process)) is not None and process.exited is None
-    ]
-    if len(living) < 2:  # noqa: PLR2004 - it takes two to contend
-        return
-    holder = min(living, key=lambda claim: (claim.rank, str(claim.process)))
-    if holder.rank <= Rank.KERNEL:
-        yield from ((holder, claim) for claim in living if claim.rank > holder.rank)
 
 
 def shared(state: State, session: Session) -> bool:
@@ -213,29 +254,3 @@ def hidden(state: State, session: Session) -> bool:
         name for launch in session.launches if many and launch in state.launches for name in state.launches[launch].sessions
     ]
     return any(name in state.sessions and not state.sessions[name].provisional for name in own)
-
-
-def missing(state: State, session: Session) -> tuple[str, ...]:
-    """List what would verify a session."""
-    if proof(session) is not None:
-        return ()
-    sent = sum(claim.requests for claim in counted(session))
-    if sent:
-        best = min((claim.best for claim in counted(session)), default=9)
-        if session.provisional and best <= Rank.KERNEL:
-            return ("no model request yet: only auxiliary requests came through the gateway",)
-        return ("no request whose sender the kernel or a launch token of ours proves",)
-    found = ["no request through the gateway yet"]
-    process = current(state, session)
-    if process is not None and process.kind == "tui" and not session.launches and _daemon(state, process):
-        found.append(
-            f"a shared {process.agent} daemon is running and may send for it; `tabwire run {process.agent}` makes it tell"
-        )
-    return tuple(found)
-
-
-def _daemon(state: State, process: Process) -> bool:
-    return any(
-        other.kind == "daemon" and other.exited is None and other.agent == process.agent and other.key.host == process.key.host
-        for other in state.processes.values()
-    )

@@ -1,18 +1,16 @@
 """What begins and ends: processes, launches, and the actors that report on them.
 
-The part of ``fold`` for ``process.*``, ``launch.*`` and ``actor.*``. Pure.
+The part of ``fold`` for ``process.seen``, ``process.exited``, ``launch.*`` and ``actor.*``. Pure.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
-from actors.registry.state import OTHER, SERVES_MANY, Launch, Process, State, at, note
+from actors.registry.identity import identify
+from actors.registry.state import NO_SESSION, OTHER, SERVES_MANY, Launch, Process, State
+from actors.registry.statements import at, note
 from actors.registry.tables import (
-    alias,
     attach_launch,
     attach_process,
-    bind,
     exit_process,
     launch_of,
     lose,
@@ -27,18 +25,23 @@ from schemas.events import ActorExited, ActorStarted, LaunchEnded, LaunchStarted
 from schemas.evidence import Evidence, Rank
 from schemas.identity import SessionId, TerminalKey, process_id
 
-_NO_SESSION: Final = frozenset({"daemon", "wrapper"})
-
 
 def process_seen(state: State, event: Recorded, data: ProcessSeen) -> None:
-    """Know a process; an agent's, of which no conversation is known yet, is a provisional session."""
+    """Know a process; an agent's, of which no conversation is known yet, is a provisional session.
+
+    Its account is said again whole when it changes: what can change (folder, endpoint, parent) is then what it says.
+    """
     process = process_of(state, data.process, event)
     name_agent(process, data.agent, Rank.KERNEL)
     know_kind(state, process, data.kind)
     process.cwd = data.cwd or process.cwd
+    process.started = data.started or process.started
+    process.parent = data.parent or process.parent
+    process.endpoint = data.endpoint or process.endpoint
+    process.unreadable = data.unreadable
     for evidence in data.evidence:
         note_about(state, process, evidence, event)
-    note_process(state, process, data.terminal_missing)
+    note_process(state, process, data.terminal_missing or data.unreadable)
     if data.terminal is not None:
         said = terminal_statement(data.terminal, data.evidence, "process")
         if said not in data.evidence:
@@ -50,7 +53,8 @@ def process_seen(state: State, event: Recorded, data: ProcessSeen) -> None:
             if (launched := state.sessions.get(name)) is not None and (launched.provisional or not launched.claims):
                 attach_process(state, launched, process)
         join_launch(state, process, launch, event)
-    if data.agent == OTHER or data.kind in _NO_SESSION or process.session in state.aliases:
+    state.stir(*process.sessions)
+    if data.agent == OTHER or data.kind in NO_SESSION or process.session in state.aliases:
         return
     if process.session not in state.sessions and process.sessions:
         return
@@ -99,7 +103,7 @@ def launch_ended(state: State, event: Recorded, data: LaunchEnded) -> None:
     launch = launch_of(state, data.launch, event)
     if launch.ended is None:
         launch.ended = (at(event), data.reason)
-        state.dirty.update(launch.sessions)
+        state.stir(*launch.sessions)
     if launch.root is not None:
         exit_process(state, process_of(state, launch.root, event), event, f"ended with its launch ({data.reason})")
 
@@ -117,13 +121,14 @@ def actor_exited(state: State, event: Recorded, data: ActorExited) -> None:
 
 
 def join_launch(state: State, process: Process, launch: Launch, event: Recorded) -> None:
-    """Let a launched process stand for its launch: its own provisional id is an alias, of whatever the launch turns out."""
+    """Let a launched process stand for its launch, and its conversations be the launch's."""
     if process.launch is None:
         process.launch = launch.id
-    if process.conversation is not None:
-        bind(state, launch, process.conversation, event)
-    elif launch.conversation is None and process.kind not in _NO_SESSION:
-        alias(state, process.session, SessionId(launch.id), event)
+        for name in list(process.sessions):
+            session = state.sessions.get(name)
+            if session is not None and not session.provisional and process.key in session.claims:
+                attach_launch(state, session, launch, event)
+    identify(state, process, event)
 
 
 def know_kind(state: State, process: Process, kind: ProcessKind) -> None:
@@ -132,20 +137,23 @@ def know_kind(state: State, process: Process, kind: ProcessKind) -> None:
         return
     if process.kind == OTHER or kind in SERVES_MANY or kind < process.kind:
         process.kind = kind
-        state.dirty.update(process.sessions)
+        if kind == "daemon":
+            state.daemons[process.key] = None
+        state.stir(*process.sessions)
+        state.unsettled.update(process.sessions)
 
 
 def note_process(state: State, process: Process, terminal_missing: str) -> None:
     """Keep the reason why a process's terminal is not known; of several the first in the alphabet, whoever spoke first."""
     if terminal_missing and (not process.terminal_missing or terminal_missing < process.terminal_missing):
         process.terminal_missing = terminal_missing
-        state.dirty.update(process.sessions)
+        state.stir(*process.sessions)
 
 
 def note_about(state: State, process: Process, evidence: Evidence, event: Recorded) -> None:
     """Keep a statement about a process."""
     if note(process.lines, evidence, event, state.limits.statements) and evidence.conflict:
-        state.dirty.update(process.sessions)
+        state.stir(*process.sessions)
 
 
 def terminal_statement(terminal: TerminalKey, evidence: tuple[Evidence, ...], kind: str) -> Evidence:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.registry.fold import State, fold
+from actors.registry.fold import State, take
+from actors.registry.forgetting import moment
 from actors.registry.rows import as_of, table
-from actors.registry.tables import moment
 from schemas.envelope import Recorded
 from schemas.rows import SessionTable
 
@@ -30,7 +30,7 @@ def replay_state(records: Iterable[Recorded], *, until_position: int | None = No
             break
         if end is not None and (recorded := moment(event.stamp.recordedtime)) is not None and recorded > end:
             break
-        fold(state, event)
+        take(state, event)
     return state
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors.registry.claims import Claim, Proof
+from actors.registry.files import INSIDE
+from actors.registry.identity import put_inside
 from actors.registry.lifetimes import join_launch, know_kind, note_process, terminal_statement
-from actors.registry.state import OTHER, SERVES_MANY, Choice, Claim, Flight, Proof, Session, State, at, note
+from actors.registry.state import OTHER, Choice, Flight, Session, State
+from actors.registry.statements import at, note
 from actors.registry.tables import (
     attach_launch,
     attach_process,
-    bind,
     claim_of,
     contradiction,
     flight_of,
@@ -22,9 +25,9 @@ from actors.registry.tables import (
     name_terminal,
     process_of,
     session_of,
-    settle,
     touch,
 )
+from actors.registry.usage import counted
 from schemas.envelope import Recorded
 from schemas.events import (
     RequestAttributed,
@@ -34,7 +37,6 @@ from schemas.events import (
     RequestFirstByte,
     RequestReceived,
     RequestRouted,
-    Usage,
 )
 from schemas.evidence import Rank
 from schemas.identity import RequestId, SessionId, is_provisional, process_session
@@ -43,6 +45,7 @@ _VERIFYING: Final = frozenset({"process", "launch", "conversation"})
 _MODEL_METHODS: Final = frozenset({"POST", ""})
 _UNPROVEN: Final = 9
 _IN_FLIGHT: Final = "in flight"
+_KINDS: Final = {"title": 0, "review": 1, "subagent": 2, "main": 3, "compaction": 4, "unknown": 5}
 
 
 def received(state: State, event: Recorded, data: RequestReceived) -> None:
@@ -65,19 +68,33 @@ def attributed(state: State, event: Recorded, data: RequestAttributed) -> None:
         claim = claim_of(state, session, data.process)
     touch(session, event)
     if flight.claim is None:
-        _begin(flight, claim)
-    claim.last_position = event.stamp.position
-    if data.cwd is not None:
-        claim.cwd = data.cwd
+        _begin(state, flight, claim, event.envelope.time)
+    _hear(state, claim, event, data)
     news = _keep(state, session, claim, event, data)
     facts = (data.process_kind, data.agent, data.terminal, data.launch, data.terminal_missing, data.conversation)
     if facts != claim.facts:
         claim.facts = facts
-        _tie(state, session, event, data)
+        _tie(state, session, claim, event, data)
         _prove(state, session, claim, event, data)
-        _identify(state, session, claim, event, data)
+        state.unsettled[session.id] = None
     elif news or claim.proof is None:
         _prove(state, session, claim, event, data)
+    elif claim.rejected:
+        state.unsettled[session.id] = None  # whoever held it better may be gone by now
+
+
+def _hear(state: State, claim: Claim, event: Recorded, data: RequestAttributed) -> None:
+    """Remember that a process spoke in a session's name."""
+    told = event.envelope.time
+    if not claim.spoken or told < claim.began:
+        claim.spoken = True
+        state.unsettled[claim.session] = None
+    claim.hear(told)
+    claim.last_position = event.stamp.position
+    if data.thread_kind not in INSIDE and told > claim.started:
+        claim.started = told
+    if data.cwd is not None:
+        claim.cwd = data.cwd
 
 
 def routed(state: State, event: Recorded, data: RequestRouted) -> None:
@@ -108,9 +125,11 @@ def finished(state: State, event: Recorded, data: RequestCompleted | RequestFail
         return
     session, claim, flight = found
     claim.in_flight -= 1
+    claim.quiet, claim.outcome = event.envelope.time, ""
+    state.dirty.setdefault(session.id, False)
     if isinstance(data, RequestFailed):
         claim.failures += 1
-        outcome = f"failed in {data.phase}: {data.code} ({data.status})"
+        outcome = claim.outcome = f"failed in {data.phase}: {data.code} ({data.status})"
     elif isinstance(data, RequestCancelled):
         claim.cancellations += 1
         outcome = f"cancelled in {data.phase}"
@@ -122,7 +141,7 @@ def finished(state: State, event: Recorded, data: RequestCompleted | RequestFail
     claim.served_model = data.served_model or claim.served_model
     claim.provider = data.provider or claim.provider
     if data.usage is not None:
-        _use(state, session, claim, data.response or data.request, data.usage)
+        counted(state, session.id, claim, data.response or data.request, data.usage)
 
 
 def agent_of(session: SessionId) -> str:
@@ -141,8 +160,8 @@ def _counted_as(data: RequestAttributed) -> SessionId | None:
 
 def _keep(state: State, session: Session, claim: Claim, event: Recorded, data: RequestAttributed) -> bool:
     """Keep what a request says of its thread and every statement about it; tell whether one could change a conclusion."""
-    if data.thread is not None and data.thread not in session.threads and len(session.threads) < state.limits.threads:
-        session.threads[data.thread] = data.thread_kind
+    if data.thread is not None and session.threads.get(data.thread) != data.thread_kind:
+        _know_thread(state, session, data, data.thread)
     news = False
     for evidence in data.evidence:
         if note(session.lines, evidence, event, state.limits.statements):
@@ -154,10 +173,24 @@ def _keep(state: State, session: Session, claim: Claim, event: Recorded, data: R
     return news
 
 
-def _begin(flight: Flight, claim: Claim) -> None:
+def _know_thread(state: State, session: Session, data: RequestAttributed, thread: str) -> None:
+    """Know a thread by the most telling kind that it was named with; one inside a conversation is none of its own."""
+    known = session.threads.get(thread)
+    if known is None and len(session.threads) >= state.limits.threads:
+        return
+    if known is None or _KINDS[data.thread_kind] < _KINDS[known]:
+        session.threads[thread] = data.thread_kind
+    if data.thread_kind in INSIDE or data.thread_kind == "title":
+        put_inside(state, SessionId(f"{data.agent}-{thread}"), session.id)
+
+
+def _begin(state: State, flight: Flight, claim: Claim, told: str) -> None:
     flight.claim = claim
     claim.requests += 1
+    if claim.in_flight == 0:
+        claim.busy = told
     claim.in_flight += 1
+    state.dirty.setdefault(claim.session, False)
 
 
 def _find(state: State, event: Recorded, request: RequestId, named: SessionId | None) -> tuple[Session, Claim, Flight] | None:
@@ -174,17 +207,18 @@ def _find(state: State, event: Recorded, request: RequestId, named: SessionId | 
     touch(session, event)
     flight = flight or flight_of(state, request, event.envelope.source)
     claim = claim_of(state, session, None)
-    _begin(flight, claim)
+    _begin(state, flight, claim, event.envelope.time)
     return session, claim, flight
 
 
-def _tie(state: State, session: Session, event: Recorded, data: RequestAttributed) -> None:
+def _tie(state: State, session: Session, claim: Claim, event: Recorded, data: RequestAttributed) -> None:
     """Tie session, process and launch of a request to each other."""
     if data.conversation is not None and not session.provisional:
         session.conversation = data.conversation
     name_agent(session, data.agent, Rank.KERNEL)
     launch = None if data.launch is None else launch_of(state, data.launch, event)
     if launch is not None:
+        claim.launch = launch.id
         attach_launch(state, session, launch, event)
     if data.process is None:
         return
@@ -195,8 +229,10 @@ def _tie(state: State, session: Session, event: Recorded, data: RequestAttribute
     note_process(state, process, data.terminal_missing)
     if data.terminal is not None:
         name_terminal(state, process, data.terminal, terminal_statement(data.terminal, data.evidence, "request"), event)
-    if launch is not None and session.provisional:
+    if launch is not None:
         join_launch(state, process, launch, event)
+    elif process.launch is not None:
+        attach_launch(state, session, launch_of(state, process.launch, event), event)
 
 
 def _prove(state: State, session: Session, claim: Claim, event: Recorded, data: RequestAttributed) -> None:
@@ -211,8 +247,7 @@ def _prove(state: State, session: Session, claim: Claim, event: Recorded, data: 
     holding = Rank.REQUEST_DECLARED if holding == _UNPROVEN else holding
     if holding < claim.rank:
         claim.rank = Rank(holding)
-        if len(session.claims) > 1:
-            settle(state, session, event)
+        state.unsettled[session.id] = None
     if claim.proof is not None or best > Rank.KERNEL or (data.process is None and data.launch is None):
         return
     flight = state.flights.get(data.request)
@@ -220,42 +255,6 @@ def _prove(state: State, session: Session, claim: Claim, event: Recorded, data: 
     if session.provisional and (data.thread_kind == "title" or method not in _MODEL_METHODS):
         return
     claim.proof = Proof(at(event), data.request, int(best))
-    state.dirty[session.id] = None
+    state.stir(session.id)
     if claim.rejected and data.process is not None:
-        state.dirty[process_session(data.process)] = None
-
-
-def _identify(state: State, session: Session, claim: Claim, event: Recorded, data: RequestAttributed) -> None:
-    """Let a conversation identify the process and the launch that it came from, unless they serve many."""
-    if session.provisional or claim.rejected or data.process_kind in SERVES_MANY:
-        return
-    if data.process is not None:
-        bind(state, process_of(state, data.process, event), session.id, event)
-    if data.launch is not None:
-        bind(state, launch_of(state, data.launch, event), session.id, event)
-
-
-def _use(state: State, session: Session, claim: Claim, response: str, usage: Usage) -> None:
-    """Count the tokens of a response once, however often and by whomever they are told: the highest figures count."""
-    now = (usage.input, usage.cached_input, usage.output, usage.reasoning, usage.total)
-    before = session.responses.get(response)
-    if before is None:
-        if len(session.responses) >= state.limits.responses:
-            del session.responses[next(iter(session.responses))]
-        old = (0, 0, 0, 0, 0)
-    else:
-        claim, old = before
-        now = (
-            max(now[0], old[0]),
-            max(now[1], old[1]),
-            max(now[2], old[2]),
-            max(now[3], old[3]),
-            max(now[4], old[4]),
-        )
-    session.responses[response] = (claim, now)
-    claim.used = True
-    claim.input += now[0] - old[0]
-    claim.cached_input += now[1] - old[1]
-    claim.output += now[2] - old[2]
-    claim.reasoning += now[3] - old[3]
-    claim.total += now[4] - old[4]
+        state.stir(process_session(data.process))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from actors.registry import judgement
+from actors.registry import files, judgement
 from actors.registry.state import Session, State
 from schemas.identity import process_id
 from schemas.rows import SessionRow
@@ -20,19 +20,20 @@ _RANKS = {
     4: "declared by the request",
     5: "declared by a transcript",
 }
+_ENDPOINTS = {"gateway": "this gateway", "other": "elsewhere", "unknown": "a place that is not known"}
 
 
 def because(state: State, session: Session, row: SessionRow) -> Iterator[str]:
     """Yield the sentences that explain a row."""
     yield _verdict(session, row)
-    yield from _identity(session, row)
+    yield from _identity(state, session, row)
+    yield from _origin(row)
     yield from _process(state, session, row)
     yield from _terminal(state, session, row)
+    yield from _transcript(row)
     yield from _requests(session, row)
     yield from _contradictions(state, session, row)
-    reason = judgement.gone(state, session)
-    if reason:
-        yield f"gone: {reason}"
+    yield from _status(row)
 
 
 def _verdict(session: Session, row: SessionRow) -> str:
@@ -44,15 +45,26 @@ def _verdict(session: Session, row: SessionRow) -> str:
     return f"verified: the sender of request {proved.request} is proven by {where}"
 
 
-def _identity(session: Session, row: SessionRow) -> Iterator[str]:
+def _identity(state: State, session: Session, row: SessionRow) -> Iterator[str]:
     if row.aliases:
         yield f"known before, or also, as {', '.join(row.aliases)}"
     if session.provisional:
         yield "provisional: its conversation is not known; it is kept by launch or process"
-    threads = Counter(session.threads.values())
-    if set(threads) - {"main", "unknown"}:
+    threads = Counter(files.threads_inside(state, session).values())
+    if threads:
         parts = ", ".join(f"{count} {kind}" for kind, count in sorted(threads.items()))
-        yield f"its threads so far: {parts}; sub-agents and reviews count inside their conversation"
+        yield f"threads inside it: {parts}; sub-agents and reviews are no sessions of their own"
+
+
+def _origin(row: SessionRow) -> Iterator[str]:
+    if row.parent is None:
+        return
+    if row.relation is None:
+        yield f"its process was started by an agent that has {row.parent}"
+    elif row.relation == "succeeds":
+        yield f"it comes after {row.parent}: the same process had that one before it"
+    else:
+        yield f"it {row.relation} {row.parent}"
 
 
 def _process(state: State, session: Session, row: SessionRow) -> Iterator[str]:
@@ -61,7 +73,13 @@ def _process(state: State, session: Session, row: SessionRow) -> Iterator[str]:
         yield "no process of it is known"
         return
     if row.process is not None:
-        yield f"its process is {process_id(row.process)} ({row.process_kind})"
+        how = ", by a declaration alone" if row.declared else ""
+        yield f"its process is {process_id(row.process)} ({row.process_kind}){how}"
+    if row.unreadable:
+        yield f"the process cannot be read: {row.unreadable}"
+    if row.endpoint is not None:
+        where = f" ({row.endpoint.origin})" if row.endpoint.origin else ""
+        yield f"its base_url leads to {_ENDPOINTS[row.endpoint.verdict]}{where}: {row.endpoint.source}"
     if len(held) > 1:
         living = sum(process.exited is None for process in held)
         yield f"{len(held)} processes have sent or stood for it, {living} of them living"
@@ -70,14 +88,32 @@ def _process(state: State, session: Session, row: SessionRow) -> Iterator[str]:
             yield f"process {process_id(claim.process)} claims it in vain: {claim.rejected}"
 
 
+def _transcript(row: SessionRow) -> Iterator[str]:
+    if row.transcript is None:
+        return
+    claims = f"; it claims the provider {row.agent_provider}" if row.agent_provider else ""
+    yield f"its transcript is {row.transcript}{claims}"
+    if row.transcript_usage is not None:
+        yield f"{row.transcript_usage.total} tokens of it are known from the transcript alone: those did not pass the gateway"
+
+
+def _status(row: SessionRow) -> Iterator[str]:
+    since = f" since {row.status_since}" if row.status_since else ""
+    yield f"{row.status}{since}, by {row.status_source}: {row.status_reason}"
+
+
 def _terminal(state: State, session: Session, row: SessionRow) -> Iterator[str]:
     if row.terminal is None:
         yield f"no terminal is claimed: {row.terminal_missing}"
         return
-    process = judgement.current(state, session)
-    best = [] if process is None else judgement.best_terminals(process)
+    best = [
+        line
+        for process in judgement.processes(state, session)
+        for key, line in judgement.best_terminals(process)
+        if key == row.terminal
+    ]
     if best:
-        said = best[0][1].evidence
+        said = min(best, key=lambda line: line.evidence.rank).evidence
         yield f"its terminal is {row.terminal}, by rank {int(said.rank)} ({_RANKS[int(said.rank)]}: {said.kind})"
     else:
         yield f"its terminal is {row.terminal}, as its launch recorded it"

@@ -1,4 +1,4 @@
-"""What the fold remembers: sessions, processes, launches and requests in flight, every table with a bound.
+"""What the fold remembers: sessions, processes, launches, transcripts and requests in flight, every table with a bound.
 
 Theory of operation
 -------------------
@@ -7,11 +7,13 @@ to them, and what leaves them (rows, explanations, effects) is frozen. Three thi
 
 * a *session* is a name under which requests were counted (``codex-…``, ``launch-…``, ``proc-…``);
 * a *process* or *launch* carries what is true of it whoever it serves: terminals, folder, exit;
-* a *claim* is the pair of the two: what one process sent in the name of one session, with its own tallies. A process that
+* a *claim* (``claims``) is the pair of the two: what ties one process to one session, with its own tallies. A process that
   claims another's conversation can therefore be set aside later without counting anything again.
 
-Statements are kept once each, with the position where they were first made and how often they recurred. Where a table is
-full, ``Limits`` says what goes; whatever goes is counted.
+A *transcript* is what the agent's own files say of one conversation. Thousands of old ones have no session: nothing but a
+file speaks of them, and files alone make no row.
+
+Statements are kept once each (``statements``). Where a table is full, ``Limits`` says what goes; whatever goes is counted.
 
 Pure. Must not know what is concluded from all this (``judgement``, ``rows``).
 """
@@ -22,117 +24,19 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from actors.registry.claims import Claim, Proof
+from actors.registry.limits import Limits
+from actors.registry.statements import At, Line, Lines
 from schemas.envelope import Recorded
-from schemas.events import ProcessKind, RequestRouted
-from schemas.evidence import Evidence, Rank
+from schemas.events import Endpoint, ProcessKind, RequestRouted, SessionStatusChanged, Status, TranscriptSeen
+from schemas.evidence import Evidence
 from schemas.identity import ConversationKey, LaunchId, ProcessKey, RequestId, SessionId, TerminalKey, process_id
 
 OTHER: Final = "other"
 SERVES_MANY: Final = frozenset({"daemon", "app_server", "mcp"})
 """Kinds of process that speak for several conversations: none of them *is* the process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The bound of every table, and what happens at it."""
-
-    sessions: int = 10_000  # the session that went longest ago goes, or else the one not heard of for longest
-    flights: int = 10_000  # the oldest request in flight is counted as lost
-    strays: int = 10_000  # the process without a session that was seen longest ago is forgotten
-    aliases: int = 100_000  # the oldest alias is forgotten
-    statements: int = 64  # a better-ranked statement replaces the worst, any other is left out
-    conflicts: int = 50  # further contradictions are only counted
-    decisions: int = 20  # the oldest decision goes
-    responses: int = 128  # the oldest response id goes; the same id said again after that would count again
-    claims: int = 128  # the claim of the process that exited longest ago is added to those of unknown processes
-    terminals: int = 8  # further terminals of one process are only counted
-    threads: int = 256  # further threads are not listed
-    gone_hours: float = 24.0  # a session that has been gone for longer, and was said to be, is forgotten
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """Where in the journal something was said, and by whom."""
-
-    position: int
-    time: str
-    type: str
-    source: str
-    id: str
-
-
-class Line:
-    """One statement, where it was made first, and how often."""
-
-    __slots__ = ("evidence", "position", "repeated", "source", "time", "type")
-
-    def __init__(self, event: Recorded, evidence: Evidence) -> None:
-        self.position = event.stamp.position
-        self.time = event.stamp.recordedtime
-        self.type = event.envelope.type
-        self.source = event.envelope.source
-        self.evidence = evidence
-        self.repeated = 1
-
-
-Lines = dict[tuple[str, str, str, str], Line]
-
-
-class Proof:
-    """The request that verified a claim."""
-
-    __slots__ = ("at", "rank", "request")
-
-    def __init__(self, at: At, request: RequestId, rank: int) -> None:
-        self.at = at
-        self.request = request
-        self.rank = rank
-
-
-class Claim:
-    """What one process (None: an unknown one) sent in the name of one session."""
-
-    __slots__ = (
-        "best",
-        "cached_input",
-        "cancellations",
-        "cwd",
-        "facts",
-        "failures",
-        "in_flight",
-        "input",
-        "last_position",
-        "model",
-        "output",
-        "process",
-        "proof",
-        "provider",
-        "rank",
-        "reasoning",
-        "rejected",
-        "requests",
-        "served_model",
-        "session",
-        "total",
-        "used",
-    )
-
-    def __init__(self, session: SessionId, process: ProcessKey | None) -> None:
-        self.session = session
-        self.process = process
-        self.rank = Rank.TRANSCRIPT_DECLARED  # how well the conversation is known to be this process's
-        self.best = 9  # the best rank of any statement that was believed of its requests
-        self.rejected = ""
-        self.proof: Proof | None = None
-        self.facts: tuple[object, ...] = ()
-        self.requests = self.failures = self.cancellations = self.in_flight = 0
-        self.used = False
-        self.input = self.cached_input = self.output = self.reasoning = self.total = 0
-        self.last_position = 0
-        self.provider: str | None = None
-        self.model: str | None = None
-        self.served_model: str | None = None
-        self.cwd: str | None = None
+NO_SESSION: Final = frozenset({"daemon", "wrapper"})
+"""Kinds of process that are never a session of their own."""
 
 
 class Choice:
@@ -150,7 +54,7 @@ class Choice:
 class Announced:
     """What was already said of a session on the bus, as read back from the journal."""
 
-    __slots__ = ("conflicts", "identified", "lifecycle", "lifecycle_id", "seen", "verified")
+    __slots__ = ("conflicts", "identified", "lifecycle", "lifecycle_id", "links", "seen", "status", "status_id", "verified")
 
     def __init__(self) -> None:
         self.seen = False
@@ -158,11 +62,27 @@ class Announced:
         self.verified = False
         self.lifecycle = ""
         self.lifecycle_id = ""
+        self.status: SessionStatusChanged | None = None
+        self.status_id = ""
         self.conflicts: set[tuple[str, str]] = set()
+        self.links: set[tuple[str, SessionId]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a hook said last that tells a status: since when, which hook, with its own word for it."""
+
+    status: Status
+    since: str
+    hook: str
+    detail: str
 
 
 class Session:
-    """A name under which requests are counted, and every statement made about it."""
+    """A name under which requests are counted, and every statement made about it.
+
+    ``unheard``: it was an alias from its very beginning, so that nobody needs to hear of it.
+    """
 
     __slots__ = (
         "agent",
@@ -185,8 +105,9 @@ class Session:
         "processes",
         "provisional",
         "recalled",
-        "responses",
+        "reported",
         "threads",
+        "unheard",
     )
 
     def __init__(self, id_: SessionId, agent: str, at: At, *, provisional: bool) -> None:
@@ -206,12 +127,13 @@ class Session:
         self.conflicts: dict[tuple[str, str], tuple[At, Evidence]] = {}
         self.conflicts_omitted = 0
         self.decisions: deque[Choice] = deque()
-        self.responses: dict[str, tuple[Claim, tuple[int, int, int, int, int]]] = {}
         self.threads: dict[str, str] = {}
         self.identified_as: SessionId | None = None
         self.identified_at: At | None = None
+        self.unheard = False
         self.announced = Announced()
         self.recalled: Proof | None = None
+        self.reported: Reported | None = None
 
 
 class Process:
@@ -221,17 +143,20 @@ class Process:
         "agent",
         "agent_order",
         "at",
-        "conversation",
         "cwd",
+        "endpoint",
         "exited",
         "key",
         "kind",
         "launch",
         "lines",
+        "parent",
         "session",
         "sessions",
+        "started",
         "terminal_missing",
         "terminals",
+        "unreadable",
     )
 
     def __init__(self, key: ProcessKey, at: At) -> None:
@@ -244,17 +169,20 @@ class Process:
         self.terminals: dict[TerminalKey, Line] = {}
         self.terminal_missing = ""
         self.cwd: str | None = None
+        self.started = ""
+        self.parent: ProcessKey | None = None
+        self.endpoint: Endpoint | None = None
+        self.unreadable = ""
         self.launch: LaunchId | None = None
         self.exited: tuple[At, str] | None = None
         self.sessions: dict[SessionId, None] = {}
-        self.conversation: SessionId | None = None
         self.lines: Lines = {}
 
 
 class Launch:
     """One launch of ours."""
 
-    __slots__ = ("agent", "at", "conversation", "cwd", "ended", "id", "model", "provider", "root", "sessions", "terminal")
+    __slots__ = ("agent", "at", "cwd", "ended", "id", "model", "provider", "root", "sessions", "terminal")
 
     def __init__(self, id_: LaunchId, at: At) -> None:
         self.id = id_
@@ -267,7 +195,49 @@ class Launch:
         self.model: str | None = None
         self.ended: tuple[At, str] | None = None
         self.sessions: dict[SessionId, None] = {}
-        self.conversation: SessionId | None = None
+
+
+class File:
+    """One file of a conversation: what its first line says of it, and how far its last turn is."""
+
+    __slots__ = (
+        "agent_provider",
+        "archived",
+        "at",
+        "code",
+        "cwd",
+        "model",
+        "outcome",
+        "path",
+        "seen",
+        "thread",
+        "turn",
+        "turn_since",
+    )
+
+    def __init__(self, thread: str, at: At) -> None:
+        self.thread = thread
+        self.at = at
+        self.seen: TranscriptSeen | None = None
+        self.path: str | None = None
+        self.archived = False
+        self.agent_provider = ""
+        self.model: str | None = None
+        self.cwd: str | None = None
+        self.turn = ""
+        self.turn_since = ""
+        self.outcome = ""  # empty while the turn goes on
+        self.code = ""
+
+
+class Transcript:
+    """What the agent's files say of one conversation: never more than a claim. Its tallies are of what no request told."""
+
+    __slots__ = ("files", "unseen")
+
+    def __init__(self) -> None:
+        self.files: dict[str, File] = {}
+        self.unseen: Claim | None = None
 
 
 class Flight:
@@ -282,9 +252,18 @@ class Flight:
         self.choice: Choice | None = None
 
 
+Tokens = tuple[int, int, int, int, int]
+
+
 @dataclass(slots=True)
 class State:
-    """Everything the registry knows at one position of the journal."""
+    """Everything the registry knows at one position of the journal.
+
+    ``aliases`` leads from an id to what it stands for: the ``named`` ones were announced and stay for ever, the ``declared``
+    ones rest on a declaration alone. ``inside`` names the conversation of a thread that is no conversation of its own.
+    ``unsettled`` conversations have claims to be judged again before the event is done (``identity.settle_all``).
+    ``dirty`` holds the sessions whose standing may have changed, with whether that may be more than their status.
+    """
 
     limits: Limits = field(default_factory=Limits)
     epoch: str = ""
@@ -293,12 +272,19 @@ class State:
     sessions: dict[SessionId, Session] = field(default_factory=dict)
     processes: dict[ProcessKey, Process] = field(default_factory=dict)
     strays: dict[ProcessKey, None] = field(default_factory=dict)
+    daemons: dict[ProcessKey, None] = field(default_factory=dict)
     launches: dict[LaunchId, Launch] = field(default_factory=dict)
+    transcripts: dict[SessionId, Transcript] = field(default_factory=dict)
     flights: dict[RequestId, Flight] = field(default_factory=dict)
+    responses: dict[tuple[SessionId, str], tuple[Claim, Tokens]] = field(default_factory=dict)
     aliases: dict[SessionId, SessionId] = field(default_factory=dict)
+    named: dict[SessionId, None] = field(default_factory=dict)
+    declared: dict[SessionId, None] = field(default_factory=dict)
+    inside: dict[SessionId, SessionId] = field(default_factory=dict)
     departed: dict[SessionId, None] = field(default_factory=dict)
     boots: dict[str, list[str]] = field(default_factory=dict)
-    dirty: dict[SessionId, None] = field(default_factory=dict)
+    unsettled: dict[SessionId, None] = field(default_factory=dict)
+    dirty: dict[SessionId, bool] = field(default_factory=dict)
     next_sweep: int = 0
     unattributed: int = 0
     counted: dict[str, int] = field(default_factory=dict)
@@ -307,23 +293,7 @@ class State:
         """Count something that was set aside."""
         self.counted[what] = self.counted.get(what, 0) + 1
 
-
-def at(event: Recorded) -> At:
-    """Return where an event stands."""
-    return At(event.stamp.position, event.stamp.recordedtime, event.envelope.type, event.envelope.source, event.envelope.id)
-
-
-def note(lines: Lines, evidence: Evidence, event: Recorded, limit: int) -> bool:
-    """Keep a statement, once; tell whether it is new. In a full table it replaces the worst, or is only known as new."""
-    key = (evidence.kind, evidence.proves, evidence.value, evidence.rejected)
-    line = lines.get(key)
-    if line is not None:
-        line.repeated += 1
-        return False
-    if len(lines) >= limit:
-        worst = max(lines, key=lambda held: (lines[held].evidence.rank, lines[held].position))
-        if evidence.rank >= lines[worst].evidence.rank:
-            return True
-        del lines[worst]
-    lines[key] = Line(event, evidence)
-    return True
+    def stir(self, *sessions: SessionId) -> None:
+        """Mark sessions whose standing may have changed."""
+        for name in sessions:
+            self.dirty[name] = True

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import orjson
 
-from actors.registry.fold import State, fold
+from actors.registry.fold import State
+from actors.registry.replay import replay_state
 from actors.registry.rows import as_of, table
 from bus.journal import Journal
 from bus.protocol import Row
@@ -192,10 +193,7 @@ def decoded(folder: Path) -> None:
 
 
 def folded(folder: Path) -> State:
-    state = State()
-    for row in rows(folder):
-        fold(state, row.recorded())
-    return state
+    return replay_state(row.recorded() for row in rows(folder))
 
 
 def seconds(work: Callable[[Path], object], folder: Path) -> float:

@@ -25,6 +25,7 @@ from tests.story import OTHER_TAB, TAB, Story, process, provisional
 
 pytestmark = pytest.mark.e2e
 DEADLINE = 20.0
+STATUS = "session.status_changed"
 L = "launch-0123456789ab"
 
 
@@ -60,12 +61,12 @@ async def publish(home: Place, story: Story) -> None:
 
 
 async def table_after(home: Place, announcements: int) -> SessionTable:
-    """Wait until so many announcements are recorded, and for an answer that reflects them all."""
+    """Wait until so many announcements beside statuses are recorded, and for an answer that reflects them all."""
     async with client(home) as user, user.feed(0) as feed:
         position = 0
         async for told in feed:
             if isinstance(told, Recorded) and told.envelope.source.startswith("/actor/registry/"):
-                announcements -= 1
+                announcements -= told.envelope.type != STATUS
                 position = told.position
             if announcements <= 0 and isinstance(told, Recorded | CaughtUp):
                 break
@@ -75,6 +76,18 @@ async def table_after(home: Place, announcements: int) -> SessionTable:
                 if table.as_of.position >= position:
                     return table
     raise AssertionError("the feed ended")
+
+
+async def settled(home: Place, table: SessionTable) -> SessionTable:
+    """Wait until each session's status is announced as it is, and return the table that shows them."""
+    async with client(home) as user, user.feed(0) as feed:
+        said: dict[str, str] = {}
+        async for told in feed:
+            if isinstance(told, Recorded) and told.envelope.type == STATUS:
+                said[told.envelope.data.session] = told.envelope.data.status
+            if isinstance(told, Recorded) and said == {row.session: row.status for row in table.sessions}:
+                break
+    return await table_after(home, 0)
 
 
 def journal(home: Place) -> list[Recorded]:
@@ -91,8 +104,9 @@ def journal(home: Place) -> list[Recorded]:
         opened.close()
 
 
-def announced(home: Place) -> list[Any]:
-    return [event.envelope for event in journal(home) if event.envelope.source.startswith("/actor/registry/")]
+def announced(home: Place, *, statuses: bool = False) -> list[Any]:
+    said = [event.envelope for event in journal(home) if event.envelope.source.startswith("/actor/registry/")]
+    return [envelope for envelope in said if (envelope.type == STATUS) == statuses]
 
 
 @pytest.fixture
@@ -152,6 +166,8 @@ def test_a_late_registry_announces_what_it_missed_and_a_restarted_one_nothing(ho
     assert second.until(Ready).facts["position"] >= len(story.journal) + before
     assert len(run(lambda: table_after(home, 5)).sessions) == 2
     assert len(announced(home)) == before
+    counts = Counter((envelope.data.session, envelope.data.status) for envelope in announced(home, statuses=True))
+    assert set(counts.values()) == {1}
 
 
 def test_killed_under_load_it_announces_everything_once_and_agrees_with_replay(home: Place) -> None:
@@ -171,7 +187,7 @@ def test_killed_under_load_it_announces_everything_once_and_agrees_with_replay(h
                 registries[-1].process.kill()
                 await anyio.to_thread.run_sync(registries[-1].exit_code)
         home.start("registry").until(Ready)
-        return await table_after(home, 140)
+        return await settled(home, await table_after(home, 140))
 
     told = run(kill_again_and_again)
     said = Counter((envelope.type, envelope.data.session) for envelope in announced(home))
@@ -182,4 +198,6 @@ def test_killed_under_load_it_announces_everything_once_and_agrees_with_replay(h
             *(("session.gone", f"codex-{number}") for number in range(0, 60, 3)),
         ]
     )
-    assert replay(journal(home), now=told.as_of.time) == told
+    assert replay(journal(home), until_position=told.as_of.position, now=told.as_of.time) == told
+    last = {envelope.data.session: envelope.data.status for envelope in announced(home, statuses=True)}
+    assert last == {f"codex-{number}": "idle" if number % 3 else "gone" for number in range(60)}

@@ -74,7 +74,7 @@ def test_a_gone_session_says_why() -> None:
     story = Story()
     story.request("codex-a", P, evidence=[kernel(P)])
     story.exited(P)
-    assert story.explain("codex-a").because[-1].startswith("gone: process 41-")
+    assert story.explain("codex-a").because[-1].startswith(f"gone since {clock(6)}, by process: process 41-")
 
 
 def test_answers_survive_the_codec(story: Story) -> None:

@@ -1,0 +1,104 @@
+"""What the agents' own files say: kept by conversation, also of those that have no session.
+
+The part of ``fold`` for ``transcript.*``. Files alone make no session and no row: nobody knows that an agent has them open.
+What they say is read when a process or request has the conversation (``files``). Pure.
+"""
+
+from __future__ import annotations
+
+from actors.registry.files import INSIDE
+from actors.registry.identity import put_inside
+from actors.registry.state import File, State
+from actors.registry.statements import at
+from actors.registry.tables import touch, transcript_of
+from actors.registry.usage import transcribed
+from schemas.envelope import Recorded
+from schemas.events import (
+    TranscriptMoved,
+    TranscriptSeen,
+    TranscriptSettingsChanged,
+    TranscriptTurnEnded,
+    TranscriptTurnStarted,
+    TranscriptUsageRecorded,
+)
+from schemas.identity import SessionId
+
+
+def seen(state: State, event: Recorded, data: TranscriptSeen) -> None:
+    """Know a file and what its first line says."""
+    file = _file(state, event, data.session, data.file, data.thread)
+    if file is None:
+        return
+    file.seen = data
+    file.path = data.path
+    file.archived = data.archived
+    file.agent_provider = file.agent_provider or data.agent_provider
+    file.cwd = file.cwd or data.cwd
+    if data.thread_kind in INSIDE:
+        put_inside(state, SessionId(f"{data.agent}-{data.thread}"), data.session)
+    _stir(state, data.session)
+
+
+def moved(state: State, event: Recorded, data: TranscriptMoved) -> None:
+    """Know that a file is elsewhere, or gone."""
+    del event
+    transcript = state.transcripts.get(data.session)
+    file = None if transcript is None else transcript.files.get(data.file)
+    if file is not None:
+        file.path, file.archived = data.path, data.archived
+        _stir(state, data.session)
+
+
+def turn_started(state: State, event: Recorded, data: TranscriptTurnStarted) -> None:
+    """Know that the agent works on a message."""
+    file = _file(state, event, data.session, data.file, data.thread)
+    if file is not None:
+        file.turn, file.outcome, file.code, file.turn_since = data.turn, "", "", event.envelope.time
+        _stir(state, data.session, event)
+
+
+def turn_ended(state: State, event: Recorded, data: TranscriptTurnEnded) -> None:
+    """Know how the agent's work on a message ended."""
+    file = _file(state, event, data.session, data.file, data.thread)
+    if file is not None:
+        file.turn, file.outcome, file.code, file.turn_since = data.turn, data.outcome, data.code, event.envelope.time
+        _stir(state, data.session, event)
+
+
+def used(state: State, event: Recorded, data: TranscriptUsageRecorded) -> None:
+    """Count what a response cost, unless its request was counted."""
+    file = _file(state, event, data.session, data.file, data.thread)
+    if file is not None:
+        file.model = data.model or file.model
+        transcribed(state, data.session, data.response, data.usage)
+        session = state.sessions.get(data.session)
+        if session is not None:
+            touch(session, event)
+
+
+def settings_changed(state: State, event: Recorded, data: TranscriptSettingsChanged) -> None:
+    """Know the settings that hold from here on."""
+    file = _file(state, event, data.session, data.file, data.thread)
+    if file is not None:
+        file.agent_provider = data.agent_provider or file.agent_provider
+        file.model = data.model or file.model
+        file.cwd = data.cwd or file.cwd
+
+
+def _file(state: State, event: Recorded, session: SessionId, name: str, thread: str) -> File | None:
+    files = transcript_of(state, session).files
+    file = files.get(name)
+    if file is None:
+        if len(files) >= state.limits.files:
+            state.count("files of one conversation omitted")
+            return None
+        file = files[name] = File(thread, at(event))
+    return file
+
+
+def _stir(state: State, name: SessionId, event: Recorded | None = None) -> None:
+    session = state.sessions.get(name)
+    if session is not None:
+        state.stir(name)
+        if event is not None:
+            touch(session, event)
