@@ -1,0 +1,364 @@
+"""Looks at processes: who is new, what each is, which conversations it has. Lives in one worker thread.
+
+Theory of operation
+-------------------
+``next`` waits until there is something to tell. It wakes up when a program starts (where the kernel says so) and otherwise
+every ``TICK``, which costs a few microseconds when nothing has changed: one question to the kernel's account of new
+processes, and one ``stat`` for each folder and file in which a conversation can appear (``thread-writer-locks``, the days of
+threads whose rollouts are awaited, Claude's file about a process). A folder that is missing is one more state of it, so one
+that is created later is noticed like any other change. A time of modification is trusted only when it is older than
+``SETTLED``: within the grain of a file system's clock a second change looks like the first.
+
+A process is read whole when it is new or has started another program, and its files again when there is a hint. Two slow
+rounds find what hints have missed: ``SURVEY`` looks at every process, ``FILES`` at the files of every agent.
+
+A thread, not the event loop: a file system that hangs, hangs here, and a thousand processes to look at delay nobody. Must not
+know what was told before, nor the bus.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+from actors.discovery.endpoints import claude_home, codex_home, config_files
+from actors.discovery.files import Heads, day_folders, declared_session, read_configs
+from actors.discovery.holdings import LOCKS, find_holdings, open_threads, thread_of_rollout
+from actors.discovery.portrait import arguments_of, hidden, is_listed, portray
+from actors.discovery.terms import Files, HeldFile, Holdings, Portrait, Reading
+from actors.probe import (
+    AgentFinding,
+    ChangeHint,
+    Glimpse,
+    Probe,
+    ProbeError,
+    ProcessFacts,
+    ProcessGoneError,
+    ProcessHiddenError,
+    classify,
+    worth_a_look,
+)
+from actors.probe.codex_words import read_command
+from actors.runtime.launches import read_launches
+from actors.runtime.paths import Paths
+from schemas.identity import LaunchId, ProcessKey
+
+TICK: Final = 0.5
+SETTLED: Final = 1.0
+SURVEY: Final = 30.0
+SURVEY_WITHOUT_EVENTS: Final = 10.0
+FILES: Final = 15.0
+BETWEEN_SURVEYS: Final = 1.0
+GATHERING: Final = 0.02
+_MAX_ANCESTORS: Final = 64
+_OTHER: Final = AgentFinding("other", "other")
+
+
+class Found(Struct, frozen=True):
+    """What a look found: processes as they are now. ``problem`` is why some could not be looked at ("" when all could)."""
+
+    portraits: tuple[Portrait, ...] = ()
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class _Subject:
+    """A process that is or may be an agent, as it was read; ``watched`` are the places where a change of its files shows."""
+
+    glimpse: Glimpse
+    agent: AgentFinding = _OTHER
+    reading: Reading | None = None
+    arguments: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
+    stamps: dict[str, int] = field(default_factory=dict)
+    unsettled: bool = False
+
+
+class Scout:
+    """One look-out. Its methods but ``wake`` are called from one thread at a time."""
+
+    def __init__(self, probe: Probe, paths: Paths, gateway_port: int, log: Any, clock: Callable[[], float] = time.time) -> None:
+        self._probe = probe
+        self._paths = paths
+        self._port = gateway_port
+        self._log = log
+        self._clock = clock
+        self._heads = Heads()
+        self._subjects: dict[int, _Subject] = {}
+        self._changes = probe.watch_changes()
+        self._slow = SURVEY if "start_events" in probe.capabilities else SURVEY_WITHOUT_EVENTS
+        self._wake, self._woken = socket.socketpair()
+        self._stopped = False
+        self._wanted = True
+        self._problem = ""
+        self._first = True
+        self._survey_at = self._files_at = 0.0
+        self.looked = time.monotonic()
+
+    def wake(self) -> None:
+        """Make ``next`` return at once, for good. From any thread."""
+        self._stopped = True
+        self._wake.send(b"\0")
+
+    def close(self) -> None:
+        """Give descriptors back."""
+        self._changes.close()
+        self._wake.close()
+        self._woken.close()
+
+    def next(self) -> Found:
+        """Wait for something to tell, and tell it; nothing after ``wake``. The first call tells all there is."""
+        if self._problem:
+            self._wait(TICK)
+        while not self._stopped:
+            before, self._problem = self._problem, ""
+            try:
+                portraits = self.look()
+            except ProbeError as error:
+                portraits, self._problem = (), str(error)
+            if portraits or self._first or self._problem != before:
+                self._first = False
+                return Found(portraits, self._problem)
+            self._wait(TICK)
+        return Found()
+
+    def look(self) -> tuple[Portrait, ...]:
+        """Look at whatever hints say may have changed; what could not be looked at is looked at again.
+
+        Raises:
+            ProbeError: nobody can be looked at.
+
+        """
+        now = time.monotonic()
+        self.looked = now
+        hint = self._changes.take()
+        self._wanted |= hint.survey
+        overdue = now - self._survey_at >= self._slow
+        portraits: dict[int, Portrait] = {}
+        if overdue or (self._wanted and now - self._survey_at >= BETWEEN_SURVEYS):
+            self._survey(portraits)
+            # A fork comes before its exec: where execs are not told, one more survey follows.
+            self._survey_at = now
+            self._wanted = (hint.survey and not overdue) or bool(self._problem)
+        else:
+            self._meet(hint, portraits)
+        round_is_due = now - self._files_at >= FILES
+        if round_is_due:
+            self._files_at = now
+        for pid, subject in tuple(self._subjects.items()):
+            if pid not in portraits and (self._may_have_changed(subject) or round_is_due):
+                self._look_again(pid, subject, portraits)
+        return tuple(portraits.values())
+
+    # ------------------------------------------------------------------------------------------------ processes
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for a program to start, or for the time to pass; then let what starts together gather."""
+        told = self._changes.fileno()
+        ready, _, _ = select.select([self._woken, *(() if told is None else (told,))], [], [], seconds)
+        if told in ready and not self._stopped:
+            select.select([self._woken], [], [], GATHERING)
+
+    def _survey(self, portraits: dict[int, Portrait]) -> None:
+        glimpses = {glimpse.pid: glimpse for glimpse in self._probe.survey()}
+        for pid in self._subjects.keys() - glimpses.keys():
+            del self._subjects[pid]
+        for glimpse in glimpses.values():
+            self._consider(glimpse, portraits)
+
+    def _meet(self, hint: ChangeHint, portraits: dict[int, Portrait]) -> None:
+        for pid in hint.pids:
+            glimpse = self._probe.glimpse(pid)
+            if glimpse is None:
+                self._subjects.pop(pid, None)
+            else:
+                self._consider(glimpse, portraits)
+
+    def _consider(self, glimpse: Glimpse, portraits: dict[int, Portrait]) -> None:
+        """Read a process if it is new, or runs another program than before."""
+        before = self._subjects.get(glimpse.pid)
+        if before is not None and _same_program(before.glimpse, glimpse):
+            return
+        known = before is not None and before.reading is not None and is_listed(before.agent)
+        if not known and not (glimpse.ours and worth_a_look(glimpse.program, glimpse.name)):
+            self._subjects.pop(glimpse.pid, None)
+            return
+        subject = _Subject(glimpse)
+        try:
+            portrait = self._read(subject)
+        except ProcessGoneError:
+            self._subjects.pop(glimpse.pid, None)
+            return
+        except ProbeError as error:
+            self._subjects.pop(glimpse.pid, None)
+            self._problem, self._wanted = str(error), True
+            return
+        self._subjects[glimpse.pid] = subject
+        if portrait is not None:
+            portraits[glimpse.pid] = portrait
+
+    def _read(self, subject: _Subject) -> Portrait | None:
+        """Read all of one process; None when it was never worth telling.
+
+        Raises:
+            ProcessGoneError: it has exited.
+
+        """
+        pid = subject.glimpse.pid
+        try:
+            facts = self._probe.process(pid)
+        except ProcessHiddenError as error:
+            return self._hidden(subject.glimpse, error)
+        subject.agent = classify(facts.exe, facts.argv, facts.script)
+        started = self._probe.started_at(facts.key)
+        if not is_listed(subject.agent):
+            return portray(Reading(facts=facts, started=started), subject.agent, None, self._port)
+        above, wrapper = self._above(subject.glimpse)
+        subject.arguments = arguments_of(facts.exe, facts.argv)
+        wanted = config_files(subject.agent, subject.arguments, facts.variables, facts.cwd)
+        subject.reading = Reading(
+            facts=facts,
+            started=started,
+            above=above,
+            launch=self._launch(facts.key, wrapper),
+            configs=read_configs(wanted, datetime.fromisoformat(started).timestamp()),
+        )
+        self._place(subject, facts)
+        return self._portray(subject, subject.reading)
+
+    def _hidden(self, glimpse: Glimpse, error: ProcessHiddenError) -> Portrait | None:
+        """List a process of this user that may not be read, if the system lists it by an agent's own name."""
+        agent = classify(glimpse.name, (glimpse.name,), None)
+        if not is_listed(agent):
+            return None
+        key = self._probe.identify(glimpse.pid)
+        return hidden(key, agent.agent, self._probe.started_at(key), error.reason)
+
+    def _above(self, glimpse: Glimpse) -> tuple[ProcessKey | None, ProcessKey | None]:
+        """Find the nearest agent above a process, and the wrapper that is its own parent, if it is one."""
+        parent, wrapper = glimpse.parent, None
+        for depth in range(_MAX_ANCESTORS):
+            above = self._probe.glimpse(parent) if parent > 0 else None
+            if above is None:
+                break
+            if worth_a_look(above.program, above.name):
+                try:
+                    facts = self._probe.process(parent)
+                except ProbeError:
+                    facts = None
+                agent = _OTHER if facts is None else classify(facts.exe, facts.argv, facts.script)
+                if facts is not None and agent.kind == "wrapper" and depth == 0:
+                    wrapper = facts.key
+                elif facts is not None and is_listed(agent) and agent.kind != "wrapper":
+                    return facts.key, wrapper
+            parent = above.parent
+        return None, wrapper
+
+    def _launch(self, process: ProcessKey, wrapper: ProcessKey | None) -> LaunchId | None:
+        """Return the launch whose process this one, or the wrapper around it, is."""
+        try:
+            records = read_launches(self._paths).records
+        except OSError as error:
+            self._log.warning("launch records cannot be read", reason=str(error))
+            return None
+        found = {record.launch for record in records if record.process in (process, wrapper)}
+        return min(found) if len(found) == 1 else None
+
+    # ------------------------------------------------------------------------------------------------ files
+
+    def _place(self, subject: _Subject, facts: ProcessFacts) -> None:
+        """Find out where the files of an agent's process are."""
+        if subject.agent.kind == "wrapper":
+            return
+        if subject.agent.agent == "codex" and (home := codex_home(facts.variables)) is not None:
+            home = os.path.realpath(os.path.join(facts.cwd or "/", home))  # noqa: PTH118 - realpath never fails on a loop
+            subject.folders = (f"{home}/{LOCKS}", f"{home}/sessions")
+        elif subject.agent.agent == "claude" and (home := claude_home(facts.variables)) is not None:
+            subject.folders = (f"{home}/sessions/{facts.key.pid}.json",)
+
+    def _look_again(self, pid: int, subject: _Subject, portraits: dict[int, Portrait]) -> None:
+        if subject.reading is None or not subject.folders:
+            return
+        try:
+            portraits[pid] = self._portray(subject, subject.reading)
+        except ProcessGoneError:
+            self._subjects.pop(pid, None)
+        except ProbeError as error:
+            self._problem = str(error)
+
+    def _portray(self, subject: _Subject, reading: Reading) -> Portrait:
+        """Look at the files of a process, and say what it is.
+
+        Raises:
+            ProcessGoneError: it has exited.
+
+        """
+        holdings: Holdings | None = None
+        if subject.folders or subject.agent.agent != "codex":
+            subject.watched = subject.watched or (*subject.folders[:1],)
+            self._stamp(subject)  # before the reading, so that a change during it is seen as one
+            try:
+                files = self._files(subject, reading)
+                holdings = find_holdings(subject.agent, reading.facts.key, subject.arguments, files)
+            except ProcessHiddenError:
+                holdings = None
+        return portray(reading, subject.agent, holdings, self._port)
+
+    def _files(self, subject: _Subject, reading: Reading) -> Files:
+        if subject.agent.agent == "claude":
+            return Files(declared=declared_session(subject.folders[0]) if subject.folders else None)
+        if subject.agent.agent != "codex":
+            return Files()
+        held = tuple(
+            HeldFile(file.path, file.locked, self._heads.of(file.path) if thread_of_rollout(file.path) else None)
+            for file in self._probe.open_files(reading.facts.key.pid, subject.folders)
+        )
+        locks, sessions = subject.folders
+        awaited = open_threads(held)
+        named = read_command(subject.arguments).thread
+        stored = {thread: head for thread in (*awaited, named) if thread and (head := self._heads.stored(sessions, thread))}
+        days = {day for thread in awaited for day in day_folders(sessions, thread)}
+        unread = any(file.head is None and thread_of_rollout(file.path) for file in held)
+        subject.watched = (locks, *sorted(days))
+        self._stamp_new(subject)
+        subject.unsettled |= unread
+        return Files(held, stored)
+
+    def _may_have_changed(self, subject: _Subject) -> bool:
+        """Compare the places where a change would show with what they were when they were last looked at."""
+        if subject.unsettled:
+            return True
+        return any(_stamp(place) != subject.stamps.get(place) for place in subject.watched)
+
+    def _stamp(self, subject: _Subject) -> None:
+        now = self._clock()
+        subject.stamps = {place: _stamp(place) for place in subject.watched}
+        subject.unsettled = any(abs(now - stamp / 1e9) < SETTLED for stamp in subject.stamps.values())
+
+    def _stamp_new(self, subject: _Subject) -> None:
+        """Remember places that were not watched before; whether they changed meanwhile is asked once more."""
+        for place in subject.watched:
+            if place not in subject.stamps:
+                subject.stamps[place] = _stamp(place)
+                subject.unsettled = True
+
+
+def _stamp(place: str) -> int:
+    """Return when a place was changed last; -1 when it is not there, or not to be seen."""
+    try:
+        return os.stat(place).st_mtime_ns  # noqa: PTH116 - asked twice a second for every place
+    except OSError:
+        return -1
+
+
+def _same_program(one: Glimpse, other: Glimpse) -> bool:
+    return (one.started, one.image, one.program) == (other.started, other.image, other.program)
