@@ -16,7 +16,8 @@ Everything here is bounded: searches at once, searches waiting, processes rememb
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import anyio
@@ -209,15 +210,27 @@ class Identity:
         return True
 
     async def _search(self) -> None:
-        async for acquaintance in self._searches:
-            if acquaintance.caller is None and acquaintance.peer is not None:
-                found = await anyio.to_thread.run_sync(self._look_everywhere, acquaintance.peer)
-                acquaintance.settle(found if isinstance(found, Caller) else self._meet(found))
+        async for first in self._searches:
+            # Agents come in crowds: whoever waits by now is looked for in the same walk through the processes.
+            waiting = [first]
+            with suppress(anyio.WouldBlock):
+                while True:
+                    waiting.append(self._searches.receive_nowait())
+            wanted = [(one, one.peer) for one in waiting if one.caller is None and one.peer is not None]
+            found = await anyio.to_thread.run_sync(self._look_everywhere, [peer for _, peer in wanted])
+            for (acquaintance, _), facts in zip(wanted, found, strict=True):
+                acquaintance.settle(facts if isinstance(facts, Caller) else self._meet(facts))
 
-    def _look_everywhere(self, peer: Peer) -> ProcessFacts | Caller:
+    def _look_everywhere(self, peers: Sequence[Peer]) -> list[ProcessFacts | Caller]:
         """Look at every process of this user. Runs in a worker thread."""
         try:
-            owners = self._probe.search_owners(peer)
+            found = self._probe.search_all(peers)
+        except ProbeError as error:
+            return [unknown_caller(str(error)) for _ in peers]
+        return [self._look_at(peer, owners) for peer, owners in zip(peers, found, strict=True)]
+
+    def _look_at(self, peer: Peer, owners: tuple[int, ...]) -> ProcessFacts | Caller:
+        try:
             if len(owners) == 1:
                 return self._probe.process(owners[0], holding=peer)
         except ProbeError as error:

@@ -235,6 +235,9 @@ class Probe(Protocol):
         exec): then only a full search can tell.
         """
 
+    def search_all(self, peers: Sequence[Peer]) -> tuple[tuple[int, ...], ...]:
+        """Do ``search_owners`` for many at once, in about the time of one."""
+
     def search_owners(self, peer: Peer) -> tuple[int, ...]:
         """Name every process of the peer's user that holds its socket, in order of pid. Milliseconds: use a worker thread."""
 

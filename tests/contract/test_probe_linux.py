@@ -209,6 +209,16 @@ def test_a_socket_shared_by_a_fork_has_two_owners_and_is_nobodys_for_sure(probe:
         assert probe.owner(peer, [os.getpid()]) == os.getpid()
 
 
+def test_many_are_searched_for_in_one_walk_each_with_its_own_owners(probe: LinuxProbe, server: socket.socket) -> None:
+    with socket.create_connection(server.getsockname()) as shared:
+        first = accepted(probe, server, shared)
+        with forked(str) as (twin, _), socket.create_connection(server.getsockname()) as own:
+            second = accepted(probe, server, own)
+            gone = Peer(inode=1, uid=first.uid)
+            assert probe.search_all((second, gone, first)) == ((os.getpid(),), (), tuple(sorted((os.getpid(), twin))))
+    assert probe.search_all(()) == ()
+
+
 def test_a_socket_that_survives_an_exec_is_left_to_the_full_search(probe: LinuxProbe, server: socket.socket) -> None:
     with socket.create_connection(server.getsockname()) as client:
         peer = accepted(probe, server, client)

@@ -121,16 +121,22 @@ class LinuxProbe:
 
     def search_owners(self, peer: Peer) -> tuple[int, ...]:
         """See ``Probe.search_owners``."""
-        owners = []
-        for pid in procfs.processes_of(peer.uid):
-            try:
-                if procfs.find_socket(pid, peer.inode) is not None:
-                    owners.append(pid)
-            except procfs.UNREADABLE:
-                continue  # gone, or not to be read by us: then it cannot be shown to be an owner
-            except OSError as error:
-                raise procfs.failure(pid, error) from error
-        return tuple(sorted(owners))
+        return self.search_all((peer,))[0]
+
+    def search_all(self, peers: Sequence[Peer]) -> tuple[tuple[int, ...], ...]:
+        """See ``Probe.search_all``."""
+        owners: dict[int, list[int]] = {peer.inode: [] for peer in peers}
+        wanted = {f"socket:[{inode}]": inode for inode in owners}
+        for uid in {peer.uid for peer in peers}:
+            for pid in procfs.processes_of(uid):
+                try:
+                    for inode in procfs.find_sockets(pid, wanted):
+                        owners[inode].append(pid)
+                except procfs.UNREADABLE:
+                    continue  # gone, or not to be read by us: then it cannot be shown to be an owner
+                except OSError as error:
+                    raise procfs.failure(pid, error) from error
+        return tuple(tuple(sorted(owners[peer.inode])) for peer in peers)
 
     def still_owner(self, pid: int, peer: Peer) -> bool:
         """See ``Probe.still_owner``."""

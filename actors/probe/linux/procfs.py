@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from actors.probe.contract import ProbeError, ProcessGoneError, ProcessHiddenError
@@ -195,6 +195,27 @@ def find_socket(pid: int, inode: int) -> int | None:
     finally:
         os.close(folder)
     return None
+
+
+def find_sockets(pid: int, wanted: Mapping[str, int]) -> list[int]:
+    """Return which of many sockets a process holds; ``wanted`` has their inodes by what a descriptor of them links to.
+
+    Raises:
+        OSError: gone, or not to be read.
+
+    """
+    found = set()
+    folder = os.open(f"{PROC}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in os.listdir(folder):  # noqa: PTH208 - a Path per descriptor would double the cost of the search
+            try:
+                if (inode := wanted.get(os.readlink(name, dir_fd=folder))) is not None:
+                    found.add(inode)
+            except FileNotFoundError:
+                continue
+    finally:
+        os.close(folder)
+    return sorted(found)
 
 
 def is_socket_at(pid: int, descriptor: int, inode: int) -> bool:

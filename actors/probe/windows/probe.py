@@ -111,6 +111,10 @@ class WindowsProbe:
         """See ``Probe.owner``."""
         return peer.pid if isinstance(peer, ConnectedPeer) and peer.pid in known else None
 
+    def search_all(self, peers: Sequence[Peer]) -> tuple[tuple[int, ...], ...]:
+        """See ``Probe.search_all``."""
+        return tuple(self.search_owners(peer) for peer in peers)
+
     def search_owners(self, peer: Peer) -> tuple[int, ...]:
         """See ``Probe.search_owners``."""
         pid = _opener(peer.source, peer.destination) if isinstance(peer, ConnectedPeer) else None
