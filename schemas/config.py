@@ -62,6 +62,14 @@ class Journal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_size_mib: Annotated[int, Meta(ge=16)] = 512
 
 
+class Rollout(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which transcripts are followed: those younger than ``recent_hours``, in the user's own homes of agents and in these."""
+
+    recent_hours: Annotated[int, Meta(ge=1, le=24 * 365)] = 24
+    codex_homes: tuple[str, ...] = ()
+    claude_homes: tuple[str, ...] = ()
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """A whole configuration. Without any provider the built-in echo provider is the default."""
 
@@ -70,6 +78,7 @@ class Config(Struct, frozen=True, kw_only=True):
     gateway: Gateway = Gateway()
     echo: Echo = Echo()
     journal: Journal = Journal()
+    rollout: Rollout = Rollout()
 
     def provider(self, name: str) -> Provider | None:
         """Return a provider by id, the built-in ``echo`` included."""
@@ -97,7 +106,7 @@ class ConfigError(ValueError):
         self.advice = advice
 
 
-_SECTIONS: dict[str, type[Struct]] = {"gateway": Gateway, "echo": Echo, "journal": Journal}
+_SECTIONS: dict[str, type[Struct]] = {"gateway": Gateway, "echo": Echo, "journal": Journal, "rollout": Rollout}
 
 
 def parse_config(text: str, file: str) -> Config:
@@ -114,6 +123,7 @@ def parse_config(text: str, file: str) -> Config:
     reader = _Reader(text, file)
     reader.check_names(document, ("default_provider", "providers", *_SECTIONS), ())
     sections = {name: reader.table(document[name], type_, (name,)) for name, type_ in _SECTIONS.items() if name in document}
+    reader.check_homes(sections.get("rollout"))
     providers = reader.providers(document.get("providers", {}))
     default = document.get("default_provider", next(iter(providers), ECHO))
     if not isinstance(default, str) or (default != ECHO and default not in providers):
@@ -155,6 +165,12 @@ class _Reader:
                 except msgspec.ValidationError as error:
                     raise self.error((*path, name.name), str(error).split(" - at ")[0].lower().replace("`", "")) from error
         return msgspec.convert(value, type_)
+
+    def check_homes(self, section: Struct | None) -> None:
+        if isinstance(section, Rollout):
+            for key, homes in (("codex_homes", section.codex_homes), ("claude_homes", section.claude_homes)):
+                if relative := [home for home in homes if not PurePath(home).is_absolute()]:
+                    raise self.error(("rollout", key), f"not an absolute path: {relative[0]!r}", "give the whole path")
 
     def providers(self, tables: Any) -> dict[str, Provider]:
         if not isinstance(tables, dict):

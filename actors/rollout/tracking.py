@@ -55,12 +55,11 @@ class Followed(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):
-    """A path as it was last seen; ``file`` is what its content was found to be, ``wish``: follow it once that is known."""
+    """A path as it was last seen: what its content was found to be, and the wish to follow it once that is known."""
 
     found: Found
     file: str = ""
     wish: bool = False
-    trouble: str = ""
 
 
 class Listing(Struct, frozen=True):
@@ -89,23 +88,19 @@ Output = Look | Announcement
 
 
 class Tracker:
-    """Everything that is known of files. ``missing`` tells whether something vanished that a listing may find again."""
+    """Everything that is known of files.
+
+    ``troubled``: why paths cannot be read. ``lost``: contents that vanished and that a listing may find again.
+    """
 
     def __init__(self, files: Iterable[Followed] = (), wanted: Iterable[str] = ()) -> None:
         self.files = {one.file: one for one in files}
         self.at = {one.path: one.file for one in self.files.values() if one.path is not None}
         self.listing: dict[str, Entry] = {}
         self.wanted = set(wanted)
+        self.troubled: dict[str, str] = {}
+        self.lost = {one.file for one in self.files.values() if one.path is None and one.told and one.told.path}
         self.listed = False
-
-    @property
-    def missing(self) -> bool:
-        """Tell whether the content of a followed file was not found anywhere yet."""
-        return any(one.path is None and one.told is not None and one.told.path is not None for one in self.files.values())
-
-    def troubles(self) -> list[str]:
-        """Return why files could not be read."""
-        return [entry.trouble for entry in self.listing.values() if entry.trouble]
 
     def job(self, found: Found) -> Job:
         """Return what a look at this path needs to know."""
@@ -139,7 +134,7 @@ def _listed(tracker: Tracker, heard: Listing, recent: int) -> Iterator[Output]:
     names = {one.told.path.rpartition("/")[2].removesuffix(".zst") for one in lost.values() if one.told and one.told.path}
     for found in heard.found:
         before = tracker.listing.get(found.path)
-        if before is not None and before.found.mark == found.mark and not before.trouble:
+        if before is not None and before.found.mark == found.mark and found.path not in tracker.troubled:
             continue
         entry = _noted(tracker, found, recent)
         candidate = found.mark.inode in lost or (names and found.path.rpartition("/")[2].removesuffix(".zst") in names)
@@ -154,6 +149,7 @@ def _listed(tracker: Tracker, heard: Listing, recent: int) -> Iterator[Output]:
 
 def _noted(tracker: Tracker, found: Found, recent: int) -> Entry:
     """Keep what a path looks like now."""
+    tracker.troubled.pop(found.path, None)
     before = tracker.listing.get(found.path)
     if before is None:
         file = tracker.at.get(found.path, "")
@@ -181,17 +177,23 @@ def _wanted(tracker: Tracker, heard: Wanted) -> Iterator[Output]:
 def _vanished(tracker: Tracker, path: str) -> Iterator[Output]:
     """Forget a path; its content may be elsewhere."""
     tracker.listing.pop(path, None)
+    tracker.troubled.pop(path, None)
     file = tracker.at.pop(path, None)
     if file is not None:
-        tracker.files[file] = replace(tracker.files[file], path=None, absences=0)
-        yield from _adopted(tracker, file)
+        yield from _detached(tracker, file)
+
+
+def _detached(tracker: Tracker, file: str) -> Iterator[Output]:
+    """Let a content go that is not where it was."""
+    tracker.files[file] = replace(tracker.files[file], path=None, absences=0)
+    tracker.lost.add(file)
+    yield from _adopted(tracker, file)
 
 
 def _refused(tracker: Tracker, heard: Refused) -> Iterator[Output]:
     """Keep why a file cannot be read; the next listing tries again."""
-    entry = tracker.listing.get(heard.path)
-    if entry is not None:
-        tracker.listing[heard.path] = replace(entry, trouble=heard.reason)
+    if heard.path in tracker.listing or heard.path in tracker.at:
+        tracker.troubled[heard.path] = heard.reason
     yield from ()
 
 
@@ -207,7 +209,9 @@ def _absent_again(tracker: Tracker, followed: Followed) -> Iterator[Output]:
     """Count a listing without a file; after some it is taken as removed."""
     absences = min(followed.absences + 1, _PATIENCE + 1)
     told = followed.told
-    if absences == _PATIENCE + 1 and told is not None and told.path is not None:
+    if absences > _PATIENCE:
+        tracker.lost.discard(followed.file)
+    if absences > _PATIENCE and told is not None and told.path is not None:
         told, announcement = moved(followed.file, told, None, archived=told.archived)
         yield announcement
     tracker.files[followed.file] = replace(followed, absences=absences, told=told)
@@ -234,8 +238,7 @@ def _identified(tracker: Tracker, heard: Identified) -> Iterator[Output]:
     owner = tracker.at.get(path)
     if owner is not None and owner != file:  # another content took the path
         del tracker.at[path]
-        tracker.files[owner] = replace(tracker.files[owner], path=None, absences=0)
-        yield from _adopted(tracker, owner)
+        yield from _detached(tracker, owner)
     followed = tracker.files.get(file)
     if followed is None:
         if entry.wish:
@@ -258,6 +261,7 @@ def _settled(tracker: Tracker, file: str, found: Found) -> Iterator[Output]:
         yield announcement
     tracker.files[file] = replace(followed, path=found.path, mark=found.mark, told=told, absences=0)
     tracker.at[found.path] = file
+    tracker.lost.discard(file)
     yield Look(found.path)
 
 

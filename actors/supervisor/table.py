@@ -27,6 +27,7 @@ def children(config: Config, *, demo: bool = False, intensity: int = 5) -> tuple
     specs = [
         ChildSpec(actor=BROKER, intensity=intensity),
         ChildSpec(actor="registry", needs=BROKER, intensity=intensity, order_deadline=0),
+        ChildSpec(actor="rollout", needs=BROKER, intensity=intensity, order_deadline=0),
         ChildSpec(actor="discovery", needs=BROKER, intensity=intensity, order_deadline=0),
         ChildSpec(actor=GATEWAY, intensity=intensity, order_deadline=0),
     ]

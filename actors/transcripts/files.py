@@ -106,22 +106,27 @@ def named(root: Root, path: str) -> Name | None:
     return name_below(root, parts) if parts else None
 
 
-def find(root: Root, folder: str | None = None) -> Iterator[Found]:
-    """Yield the transcripts below a root (or one folder of it) in no order; symlinks and everything else are passed over.
+def find(root: Root, unread: list[OSError] | None = None) -> Iterator[Found]:
+    """Yield the transcripts below a root in no order; symlinks and everything else are passed over.
 
-    A folder that is not there, or vanishes meanwhile, holds nothing.
+    A folder that is not there, or vanishes meanwhile, holds nothing. Why one could not be read is added to ``unread``.
 
     Raises:
-        OSError: a folder cannot be read.
+        OSError: a folder cannot be read, and there is no ``unread`` to say so.
 
     """
-    pending = [root.folder if folder is None else folder]
+    pending = [root.folder]
     while pending:
         here = pending.pop()
         depth = len(parts_below(root.folder, here) or ())
         try:
             entries = os.scandir(here)
         except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if unread is None:
+                raise
+            unread.append(error)
             continue
         with entries:
             for entry in entries:

@@ -187,7 +187,8 @@ class Place:
 
     def start(self, name: str) -> ActorProcess:
         """Start an actor as the supervisor does."""
-        return self._keep(ActorProcess([sys.executable, "-I", "-m", f"actors.{name}"], self.bootstrap(name), {}))
+        homes = {"CODEX_HOME": str(self.home / "codex"), "CLAUDE_CONFIG_DIR": str(self.home / "claude")}  # never the user's own
+        return self._keep(ActorProcess([sys.executable, "-I", "-m", f"actors.{name}"], self.bootstrap(name), homes))
 
     def start_script(self, script: str, *, bootstrap: bool = True) -> ActorProcess:
         """Start an actor named ``probe`` whose ``main`` this text defines."""
