@@ -9,6 +9,7 @@ import orjson
 
 from actors.echo.plan import CODEX_SHELL, Shell
 
+REMINDER: Final = "<system-reminder>"
 # The shell tool of each agent, by its name, and the argument that takes the command.
 _SHELLS: Final = {
     CODEX_SHELL.name: CODEX_SHELL.argument,
@@ -81,6 +82,12 @@ def text_of(value: Any) -> str:
     if not isinstance(value, list):
         return ""
     return "\n".join(str(part.get("text", "")) for part in value if isinstance(part, dict))
+
+
+def own_text(value: Any) -> str:
+    """Return what a user said in a message: its texts without the reminders that agents put beside them."""
+    texts = [value] if isinstance(value, str) else [text_of([part]) for part in value] if isinstance(value, list) else []
+    return "\n".join(text for text in texts if text and not text.lstrip().startswith(REMINDER))
 
 
 def shell_among(tools: Iterable[tuple[Any, Any]]) -> Shell:

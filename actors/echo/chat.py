@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from actors.echo.bodies import asks_for_title, inner, objects, read_object, shell_among, text_of, typed
+from actors.echo.bodies import asks_for_title, inner, objects, own_text, read_object, shell_among, text_of, typed
 from actors.echo.plan import Asked, Frame, Reply, count_tokens
 from schemas.events import Usage
 
@@ -54,8 +54,8 @@ def _last_turn(messages: list[dict[str, Any]]) -> tuple[str, int, str]:
         if role == "tool":
             output = output or text_of(message.get("content"))
             answered += 1
-        elif role == "user":
-            return text_of(message.get("content")), answered, output.strip()
+        elif role == "user" and (text := own_text(message.get("content"))):
+            return text, answered, output.strip()
     return "", answered, output.strip()
 
 

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 import orjson
 
-from actors.echo.bodies import arguments_of, asks_for_title, inner, objects, read_object, shell_among, text_of, typed
+from actors.echo.bodies import arguments_of, asks_for_title, inner, objects, own_text, read_object, shell_among, text_of, typed
 from actors.echo.plan import Asked, Frame, Reply, count_tokens
 from schemas.events import Usage
 
-_REMINDER: Final = "<system-reminder>"
 _STOP: Final = {"max_output_tokens": "max_tokens"}
 _KINDS: Final = {
     400: "invalid_request_error",
@@ -80,9 +79,8 @@ def _last_turn(messages: list[dict[str, Any]]) -> tuple[str, int, str]:
             output = output or text_of(results[-1].get("content"))
             answered += len(results)
             continue
-        texts = [str(part.get("text", "")) for part in parts if part.get("type") == "text"]
-        if own := [text for text in texts if not text.lstrip().startswith(_REMINDER)]:
-            return "\n".join(own), answered, output.strip()
+        if text := own_text([part for part in parts if part.get("type") == "text"]):
+            return text, answered, output.strip()
     return "", answered, output.strip()
 
 

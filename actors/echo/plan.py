@@ -266,15 +266,15 @@ def sample(schema: Any, text: str) -> Any:
         if isinstance(given := schema.get(name), list) and given:
             return given[0] if name == "enum" else sample(given[0], text)
     kind = schema.get("type", "string")
-    kind = kind[0] if isinstance(kind, list) and kind else kind
+    kind = str(kind[0] if isinstance(kind, list) and kind else kind).lower()  # Gemini's schemas say OBJECT
     if kind == "object":
         properties = schema.get("properties")
         return {name: sample(each, text) for name, each in properties.items()} if isinstance(properties, dict) else {}
     if kind == "array":
         return [sample(schema.get("items"), text)] * max(1, _whole(schema, "minItems", 1))
     line = text[: max(1, _whole(schema, "maxLength", len(text)))].rstrip() or "-"
-    least = schema.get("minimum", 0)
-    return {"string": line, "integer": least, "number": least, "boolean": True}.get(str(kind))
+    least = schema.get("minimum", 1)  # some agents check for at least 1 what their schema does not bound
+    return {"string": line, "integer": least, "number": least, "boolean": True}.get(kind)
 
 
 def _whole(schema: dict[str, Any], name: str, default: int) -> int:

@@ -150,7 +150,7 @@ def test_a_generate_stream_ends_with_its_reason_and_its_usage() -> None:
 
 
 def test_a_router_s_request_is_auxiliary_and_obeys_nobody() -> None:
-    schema = {"type": "object", "properties": {"model_choice": {"type": "string", "enum": ["flash", "pro"]}}}
+    schema = {"type": "OBJECT", "properties": {"model_choice": {"type": "STRING", "enum": ["flash", "pro"]}}}
     told = google(said("[echo status=503] hard"), generationConfig={"responseJsonSchema": schema})
     assert told[0].kind == "auxiliary"
     text = "".join(event["candidates"][0]["content"]["parts"][0]["text"] for event in data(play(told)))
