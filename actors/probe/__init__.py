@@ -65,13 +65,13 @@ def choose_probe() -> Probe:
 
     """
     if sys.platform == "linux":
-        from actors.probe.linux import LinuxProbe  # noqa: PLC0415 - its modules exist on Linux only
-
-        return LinuxProbe()
-    if sys.platform == "win32":
-        from actors.probe.windows.probe import WindowsProbe  # noqa: PLC0415 - its modules exist on Windows only
-
-        return WindowsProbe()
-    raise UnsupportedPlatformError(
-        f"Tabwire cannot tell yet which process sends a request on {sys.platform}; run it on Linux (WSL 2 included)"
-    )
+        from actors.probe.linux import LinuxProbe as OurProbe  # noqa: PLC0415 - each exists on its own system only
+    elif sys.platform == "win32":
+        from actors.probe.windows.probe import WindowsProbe as OurProbe  # noqa: PLC0415
+    elif sys.platform == "darwin":
+        from actors.probe.macos.probe import MacosProbe as OurProbe  # noqa: PLC0415
+    else:
+        raise UnsupportedPlatformError(
+            f"Tabwire cannot tell which process sends a request on {sys.platform}; run it on Linux, Windows or macOS"
+        )
+    return OurProbe()

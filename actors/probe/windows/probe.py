@@ -147,6 +147,14 @@ class WindowsProbe:
         except ProcessGoneError:
             return False
 
+    def identify(self, pid: int) -> ProcessKey:
+        """See ``Probe.identify``."""
+        with open_process(pid, LOOK) as handle:
+            key = self._key(handle)
+            if handle.exited():
+                raise ProcessGoneError(pid, "has exited")
+        return key
+
     def survey(self) -> tuple[Glimpse, ...]:
         """See ``Probe.survey``."""
         entries = _table()
