@@ -22,9 +22,23 @@ from schemas.config import Config, Provider
 
 def test_echo_is_started_when_it_is_the_default_or_for_the_demo() -> None:
     own = Config(default_provider="mine", providers={"mine": Provider(base_url="https://x.test/v1", auth="none")})
-    assert [spec.actor for spec in table.children(Config())] == ["broker", "registry", "gateway", "echo"]
-    assert [spec.actor for spec in table.children(own)] == ["broker", "registry", "gateway"]
-    assert [spec.actor for spec in table.children(own, demo=True)] == ["broker", "registry", "gateway", "echo"]
+    assert [spec.actor for spec in table.children(Config())] == [
+        "broker",
+        "registry",
+        "rollout",
+        "discovery",
+        "gateway",
+        "echo",
+    ]
+    assert [spec.actor for spec in table.children(own)] == ["broker", "registry", "rollout", "discovery", "gateway"]
+    assert [spec.actor for spec in table.children(own, demo=True)] == [
+        "broker",
+        "registry",
+        "rollout",
+        "discovery",
+        "gateway",
+        "echo",
+    ]
 
 
 def test_a_variable_that_holds_a_provider_s_key_is_for_the_gateway_alone() -> None:
