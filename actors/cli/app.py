@@ -21,12 +21,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 events = typer.Typer(help="The journal's events.", no_args_is_help=True, rich_markup_mode=None)
+history = typer.Typer(
+    help="Past sessions, from the files that Codex and Claude Code themselves keep; needs nothing to be running.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
 config = typer.Typer(help="The configuration file.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(history, name="history", epilog=EXIT_CODES)
 app.add_typer(events, name="events")
 app.add_typer(config, name="config")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in a stable shape.")]
 All = Annotated[bool, typer.Option("--all", help="List everything: unproven and gone sessions too.")]
+Preview = Annotated[bool, typer.Option("--preview", help="Show titles and first messages too: what was typed.")]
 _POINT = "A position, a time (RFC 3339) or a duration ago (90s, 10m, 2h, 1d)."
 _PASS_ON = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 
@@ -145,6 +152,35 @@ def explain(
     from actors.cli.explain import explain_session  # noqa: PLC0415
 
     explain_session(session, json=json)
+
+
+@history.callback()
+def history_list(  # noqa: PLR0917 - one parameter an option
+    context: typer.Context,
+    json: Json = False,
+    agent: Annotated[str | None, typer.Option(help="Only this agent's: codex or claude.")] = None,
+    cwd: Annotated[str | None, typer.Option(help="Only sessions of this folder and below.")] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Archived sessions too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    preview: Preview = False,
+) -> None:
+    """Past sessions, from the files that Codex and Claude Code themselves keep; needs nothing to be running."""
+    if context.invoked_subcommand is None:
+        from actors.cli.history import show_history  # noqa: PLC0415
+
+        show_history(json=json, agent=agent, cwd=cwd, archived=archived, limit=limit, preview=preview)
+
+
+@history.command("show", epilog=EXIT_CODES)
+def history_show(
+    session: Annotated[str, typer.Argument(help="Any unique prefix of the agent's own session id.")],
+    json: Json = False,
+    preview: Preview = False,
+) -> None:
+    """Show one past session: its file, where it comes from, its turns, tokens, models and threads."""
+    from actors.cli.history import show_one  # noqa: PLC0415
+
+    show_one(session, json=json, preview=preview)
 
 
 @app.command(epilog="Exit code: always 0, so that no hook ever stops an agent; what went wrong is said on stderr.")

@@ -149,7 +149,7 @@ def state_words(row: SessionRow, now: str) -> str:
 
 
 def _names(rows: Sequence[SessionRow], view: View) -> _Names:
-    own = {row.session: banner_id(row) for row in rows}
+    own: dict[str, str] = {row.session: banner_id(row) for row in rows}
     if view.full:
         return _Names(own, {})
     return _Names(own, short_ids(name for row in rows for name in (row.session, *row.aliases, own[row.session])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,7 +36,9 @@ def run(argv: Sequence[str], *, provider: str | None, model: str | None, name: s
     check_provider(config, provider)
     origin, up = gateway_origin(running_status(paths), config)
     door = Door(origin, mint_token())
-    plan = plan_launch(argv, door, os.environ, lambda: read_codex_home(argv, os.environ), name=name, model=model)
+    argv, pinned = _whole(argv, name)
+    read_home = partial(read_codex_home, argv, os.environ, thread_provider=pinned)
+    plan = plan_launch(argv, door, os.environ, read_home, name=name, model=model)
     environ = {**os.environ, **plan.environ}
     if not plan.launched:
         _become(program, plan.argv, environ)
@@ -62,6 +65,37 @@ def run(argv: Sequence[str], *, provider: str | None, model: str | None, name: s
     except CommandFailedError:
         forget(paths, record)
         raise
+
+
+def _whole(argv: Sequence[str], name: str | None) -> tuple[Sequence[str], str | None]:
+    """Make the beginning of a thread's id in a Codex command whole; return the provider of a thread to be resumed too."""
+    if (name or agent_of(argv[0])) != "codex" or not {"resume", "fork"} & set(argv):
+        return argv, None
+    from actors.cli.launch.threads import settle_thread  # noqa: PLC0415 - a launch that names no thread does without
+
+    target = settle_thread(argv, os.environ, former_thread, choose_probe)
+    return target.argv, target.provider
+
+
+def former_thread(name: str) -> str | None:
+    """Ask the registry which Codex session is, or was, known by the beginning of a name; None while it does not run.
+
+    Raises:
+        CommandFailedError: several are, or the one has no conversation yet.
+
+    """
+    from actors.cli import bus  # noqa: PLC0415
+    from actors.cli.tail import rows_of  # noqa: PLC0415
+    from schemas.commands import ListSessions  # noqa: PLC0415
+
+    if running_status(Paths.default(os.environ), complain=False) is None:
+        return None
+    rows = [row for row in rows_of(name, bus.ask(ListSessions())) if row.agent == "codex"]
+    if len(rows) > 1:
+        raise CommandFailedError(f"{name!r} names {len(rows)} sessions: {', '.join(row.session for row in rows)}", USAGE)
+    if rows and rows[0].conversation is None:
+        raise CommandFailedError(f"{rows[0].session}: its conversation is not known yet; there is nothing to go on with")
+    return rows[0].conversation.partition(":")[2] if rows and rows[0].conversation else None
 
 
 def find_program(name: str) -> str:

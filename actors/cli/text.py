@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -57,6 +58,17 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
         if name[length - 1 : length] == "-":
             length += 1 if length == shared + 1 else -1
         short[name] = name if length >= len(name) - 2 else name[:length]
+    return short
+
+
+def unique_beginnings(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Return the same for a few names out of very many."""
+    ordered = sorted({*others})
+    short = {}
+    for name in names:
+        place = bisect_left(ordered, name)
+        near = {*ordered[max(0, place - 1) : place + 2], name}
+        short[name] = short_ids(near)[name]
     return short
 
 

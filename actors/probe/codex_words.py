@@ -42,12 +42,13 @@ _COMMANDS: Final = {
 class CodexCommand:
     """A Codex command line as it was understood.
 
-    ``path`` is the subcommand and the one below it; ``words`` what else stands there without a dash; ``end`` the place where
-    further options can be put so that they come last (the lone ``--``, or the end).
+    ``path`` is the subcommand and the one below it; ``words`` what else stands there without a dash, at ``places``; ``end``
+    the place where further options can be put so that they come last (the lone ``--``, or the end).
     """
 
     path: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     overrides: tuple[tuple[str, Any], ...] = ()
     end: int = 0
@@ -72,7 +73,7 @@ class CodexCommand:
 def read_command(arguments: Sequence[str]) -> CodexCommand:
     """Read the arguments behind ``codex``."""
     path: list[str] = []
-    words: list[str] = []
+    places: list[int] = []
     options: dict[str, list[str]] = {}
     overrides: list[tuple[str, Any]] = []
     end = arguments.index("--") if "--" in arguments else len(arguments)
@@ -85,9 +86,9 @@ def read_command(arguments: Sequence[str]) -> CodexCommand:
             word = _ALIASES.get(item, item) if not path else item
             if word in _COMMANDS.get(tuple(path), ()):
                 path.append(word)
-                words.clear()  # a prompt before a subcommand is not the subcommand's
+                places.clear()  # a prompt before a subcommand is not the subcommand's
             else:
-                words.append(item)
+                places.append(place - 1)
             continue
         for name, attached in _split(item):
             taken = [attached] if attached is not None else _following(before, place, name)
@@ -95,9 +96,11 @@ def read_command(arguments: Sequence[str]) -> CodexCommand:
             options.setdefault(name, []).extend(taken)
             if name in ("-c", "--config") and taken:
                 overrides.append(_override(taken[0]))
+    places.extend(range(end + 1, len(arguments)))
     return CodexCommand(
         path=tuple(path),
-        words=(*words, *arguments[end + 1 :]),
+        words=tuple(arguments[place] for place in places),
+        places=tuple(places),
         options={name: tuple(values) for name, values in options.items()},
         overrides=tuple(overrides),
         end=end,

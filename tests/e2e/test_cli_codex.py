@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 from actors.cli.launch.choose import plan_launch
 from actors.cli.launch.codex_home import read_codex_home
 from actors.cli.launch.plan import Door
+from actors.cli.launch.threads import settle_thread
+from actors.probe import choose_probe
 
 BINARY = os.environ.get("TABWIRE_CODEX") or shutil.which("codex")
 pytestmark = [
@@ -114,8 +117,9 @@ class Bench:
         environ = {**plain, "CODEX_HOME": str(self.home), "HOME": str(self.home), "TERM": "xterm"}
         if proxy is not None:
             environ["HTTP_PROXY"] = proxy
-        argv = (BINARY, *arguments)
-        plan = plan_launch(argv, self.door, environ, lambda: read_codex_home(argv, environ, self.home / "none"), model=model)
+        target = settle_thread((BINARY, *arguments), environ, lambda _: None, choose_probe)
+        read = partial(read_codex_home, target.argv, environ, self.home / "none", thread_provider=target.provider)
+        plan = plan_launch(target.argv, self.door, environ, read, model=model)
         done = subprocess.run(
             plan.argv,
             env={**environ, **plan.environ},
@@ -170,7 +174,7 @@ def test_a_profile_and_a_provider_defined_on_the_command_line(bench: Bench) -> N
 
 def test_resumed_it_keeps_its_provider_and_forked_it_moves(bench: Bench) -> None:
     thread = bench.run("-c", "model_provider=stub", *EXEC, "first")
-    assert bench.run("exec", "resume", "--skip-git-repo-check", thread, "again", model="asked-for") == thread
+    assert bench.run("exec", "resume", "--skip-git-repo-check", thread[:15], "again", model="asked-for") == thread
     fork = bench.run("exec", "fork", "--skip-git-repo-check", thread, "elsewhere")
     assert (bench.pinned(thread), bench.pinned(fork)) == ("stub", "openai")
     assert bench.stub.seen == [(GATEWAY, "m"), (GATEWAY, "asked-for"), (GATEWAY, "m")]

@@ -179,38 +179,11 @@ def test_a_model_named_twice_is_refused() -> None:
         plan_codex(("codex", "exec", "-mx", "hi"), home(), DOOR, "gpt-6")
 
 
-THREAD = "01a1fbe0-1352-7050-abfb-b84232ce3ab5"
-
-
 @pytest.fixture
 def codex_home(tmp_path: Path) -> Path:
-    folder = tmp_path / "sessions/2026/11/21"
-    folder.mkdir(parents=True)
-    meta = '{"type":"session_meta","payload":{"id":"x","model_provider":"stub"}}\n{"type":"turn_context"}\n'
-    (folder / f"rollout-2026-11-21T02-12-08-{THREAD}.jsonl").write_text(meta)
-    earlier = '{"id":"00000000-0000-7000-8000-000000000000","thread_name":"mine"}'
-    (tmp_path / "session_index.jsonl").write_text(f'{earlier}\nnot json\n{{"id":"{THREAD}","thread_name":"mine"}}\n')
     (tmp_path / "config.toml").write_text("a = 1")
     (tmp_path / "alt.config.toml").write_text("b = 2")
     return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("arguments", "provider"),
-    [
-        (("exec", "resume", THREAD), "stub"),
-        (("exec", "resume", THREAD.upper(), "go on"), "stub"),
-        (("resume", "mine"), "stub"),
-        (("exec", "resume", "--last", THREAD), None),
-        (("exec", "resume", THREAD[:13]), None),
-        (("exec", "fork", THREAD), None),
-        (("exec", THREAD), None),
-        (("resume", "../../../etc/passwd"), None),
-    ],
-)
-def test_the_pin_is_read_from_the_named_thread(codex_home: Path, arguments: tuple[str, ...], provider: str | None) -> None:
-    found = read_codex_home(("codex", *arguments), {"CODEX_HOME": str(codex_home)})
-    assert found.thread_provider == provider
 
 
 @pytest.mark.parametrize(
