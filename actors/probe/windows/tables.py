@@ -60,7 +60,9 @@ def find_owner(table: bytes, form: TcpForm, source: End, destination: End) -> in
         LayoutError: the table says that it has more rows than it holds.
 
     """
-    (count,) = COUNT.unpack_from(table) if len(table) >= COUNT.size else (0,)
+    if not table:
+        return None
+    (count,) = COUNT.unpack_from(table)
     end = COUNT.size + count * form.size
     if end > len(table):
         raise LayoutError(f"a connection table of {len(table)} bytes claims {count} rows of {form.size} bytes")
