@@ -19,6 +19,8 @@ EPOCH = "epoch-1"
 BEGIN = datetime(2026, 11, 21, 1, 0, 0, tzinfo=UTC)
 GATEWAY = "/actor/gateway/g1"
 DISCOVERY = "/actor/discovery/d1"
+ROLLOUT = "/actor/rollout/o1"
+SESSIONS = "/home/u/.codex/sessions"
 CLIENT = "/client/run/77"
 REGISTRY = "/actor/registry/r1"
 TAB = "wt:11111111-aaaa"
@@ -39,6 +41,11 @@ def kernel(key: ProcessKey) -> Evidence:
 
 def holder(session: str) -> Evidence:
     return Evidence(rank=Rank.KERNEL, kind="rollout held open", proves="conversation", value=session.replace("-", ":", 1))
+
+
+def declared(session: str, kind: str = "argument") -> Evidence:
+    value = session.replace("-", ":", 1)
+    return Evidence(rank=Rank.PROCESS_DECLARED, kind=kind, proves="conversation", value=value)
 
 
 def header(session: str, rejected: str = "", *, conflict: bool = False) -> Evidence:
@@ -150,6 +157,42 @@ class Story:
 
     def seen(self, key: ProcessKey, *, agent: str = "codex", kind: str = "tui", source: str = DISCOVERY, **more: Any) -> None:
         self.tell(e.ProcessSeen(process=key, agent=agent, kind=kind, **more), source=source)  # type: ignore[arg-type]
+
+    def found(self, key: ProcessKey, session: str, *said: Evidence, source: str = DISCOVERY, **more: Any) -> None:
+        conversation = session.replace("-", ":", 1)
+        facts = {"process": key, "session": session, "conversation": conversation, "evidence": said or (holder(session),)}
+        self.tell(e.ProcessConversationFound(agent=session.partition("-")[0], **facts, **more), source=source)  # type: ignore[arg-type]
+
+    def lost(self, key: ProcessKey, session: str, reason: str = "its files are not held open any more") -> None:
+        conversation = session.replace("-", ":", 1)
+        facts = {"process": key, "session": session, "conversation": conversation, "reason": reason}
+        self.tell(e.ProcessConversationLost(agent=session.partition("-")[0], **facts), source=DISCOVERY)  # type: ignore[arg-type]
+
+    def transcript(self, session: str, *, thread: str = "", file: str = "", kind: str = "main", **more: Any) -> None:
+        agent, _, own = session.partition("-")
+        thread = thread or own
+        facts = {"session": session, "conversation": f"{agent}:{own}", "agent": agent, "thread": thread, "thread_kind": kind}
+        facts |= {"path": f"{SESSIONS}/rollout-{thread}.jsonl", "file": file or f"file-{thread}", "offset": 1} | more
+        self.tell(e.TranscriptSeen(**facts), source=ROLLOUT)  # type: ignore[arg-type]
+
+    def turn(self, session: str, outcome: str = "", *, thread: str = "", at: str = "", code: str = "") -> None:
+        thread = thread or session.partition("-")[2]
+        facts = {"session": session, "file": f"file-{thread}", "offset": 2, "thread": thread, "turn": "t1", "at": at}
+        if outcome:
+            self.tell(e.TranscriptTurnEnded(**facts, outcome=outcome, code=code), source=ROLLOUT)  # type: ignore[arg-type]
+        else:
+            self.tell(e.TranscriptTurnStarted(**facts), source=ROLLOUT)  # type: ignore[arg-type]
+
+    def spent(self, session: str, response: str, usage: e.Usage) -> None:
+        thread = session.partition("-")[2]
+        facts = {"session": session, "file": f"file-{thread}", "offset": 3, "thread": thread}
+        self.tell(e.TranscriptUsageRecorded(**facts, response=response, usage=usage), source=ROLLOUT)  # type: ignore[arg-type]
+
+    def hook(self, session: str | None, key: ProcessKey | None, hook: str, detail: str = "", **more: Any) -> None:
+        conversation = None if session is None else session.replace("-", ":", 1)
+        facts = {"hook": hook, "detail": detail, "session": session, "conversation": conversation, "process": key}
+        kind = more.pop("process_kind", "tui")
+        self.tell(e.HookReceived(agent="codex", process_kind=kind, **facts, **more))  # type: ignore[arg-type]
 
     def exited(self, key: ProcessKey) -> None:
         self.tell(e.ProcessExited(process=key))

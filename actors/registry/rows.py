@@ -202,7 +202,7 @@ def _row(state: State, session: Session, now: str, aliases: tuple[SessionId, ...
 def _activity(now_doing: Doing, last_seen: str, now: str, in_flight: int) -> Activity:
     if now_doing.status == "gone":
         return "gone"
-    if in_flight:
+    if in_flight or now_doing.status == "working":
         return "active"
     last, present = moment(last_seen), moment(now)
     if last is None or present is None:

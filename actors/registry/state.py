@@ -212,6 +212,7 @@ class File:
         "seen",
         "thread",
         "turn",
+        "turn_at",
         "turn_since",
     )
 
@@ -226,6 +227,7 @@ class File:
         self.cwd: str | None = None
         self.turn = ""
         self.turn_since = ""
+        self.turn_at = ""  # when it began by the agent's own clock, if it was read much later
         self.outcome = ""  # empty while the turn goes on
         self.code = ""
 

@@ -7,8 +7,8 @@ Four sources speak: the process (it exits), hooks, the agent's transcript, and r
 1. ``gone``: no process has the session any more. Nothing else counts then.
 2. A *wait*, which only a hook can tell (``waiting_permission``, ``waiting_input``): until another hook reports, the main thread
    sends a request, or its turn ends. Requests of sub-agents do not end the wait of the main thread.
-3. ``working``: requests are in flight; or a turn is open in the transcript, unless a hook told of its end later, or the process
-   that worked on it ended; or a hook reported work and nothing told of its end since.
+3. ``working``: a turn is open in the transcript, unless a hook told of its end later, or the process that worked on it ended;
+   or requests are in flight; or a hook reported work and nothing told of its end since.
 4. Otherwise whoever told of an end last, and of two at one time the transcript before a hook and a hook before a request:
    ``error`` when the turn, or else the request, failed; ``idle`` when not. An end that a transcript or hook tells is that of
    a turn. That of a request is one of maybe many in a turn, and counts when no turn is known to be open.
@@ -80,7 +80,11 @@ def _working(state: State, session: Session, claims: list[Claim], turns: list[Fi
     ended = said.since if said is not None and said.status in _ENDED else ""
     died = max((process.exited[0].told for process in processes(state, session) if process.exited is not None), default="")
     left = max((claim.lost for claim in claims if claim.over), default="")
-    held = [file for file in turns if not file.outcome and file.turn_since > max(ended, died, left)]
+    held = [
+        file
+        for file in turns
+        if not file.outcome and file.turn_since > max(ended, died, left) and _possible(state, session, file)
+    ]
     if held:
         first = min(held, key=lambda file: (file.turn_since, file.thread))
         inside = "" if first.thread == files.main_thread(session) else " of a thread inside it"
@@ -97,6 +101,14 @@ def _working(state: State, session: Session, claims: list[Claim], turns: list[Fi
     ):
         return Doing("working", said.since, "hook", said.hook)
     return None
+
+
+def _possible(state: State, session: Session, file: File) -> bool:
+    """Tell whether a turn that was read late may go on still: a process that has the session was there when it began."""
+    if not file.turn_at:
+        return True
+    living = [process for process in processes(state, session) if has(session, process)]
+    return any(process.started and process.started <= file.turn_at for process in living)
 
 
 def _over(session: Session, claims: list[Claim], turns: list[File]) -> Doing | None:

@@ -1,12 +1,18 @@
 """What the agents' own files say: kept by conversation, also of those that have no session.
 
 The part of ``fold`` for ``transcript.*``. Files alone make no session and no row: nobody knows that an agent has them open.
-What they say is read when a process or request has the conversation (``files``). Pure.
+What they say is read when a process or request has the conversation (``files``).
+
+A line may be read long after it was written: then it is no sign of life, and an open turn counts only if a process that has
+the conversation lived at the time. For that, and nothing else, the agent's own time is compared with the publisher's. Pure.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from actors.registry.files import INSIDE
+from actors.registry.forgetting import moment
 from actors.registry.identity import put_inside
 from actors.registry.state import File, State
 from actors.registry.statements import at
@@ -22,6 +28,8 @@ from schemas.events import (
     TranscriptUsageRecorded,
 )
 from schemas.identity import SessionId
+
+_LATE_SECONDS: Final = 60.0
 
 
 def seen(state: State, event: Recorded, data: TranscriptSeen) -> None:
@@ -54,7 +62,8 @@ def turn_started(state: State, event: Recorded, data: TranscriptTurnStarted) -> 
     file = _file(state, event, data.session, data.file, data.thread)
     if file is not None:
         file.turn, file.outcome, file.code, file.turn_since = data.turn, "", "", event.envelope.time
-        _stir(state, data.session, event)
+        file.turn_at = data.at if _late(data.at, event) else ""
+        _stir(state, data.session, None if file.turn_at else event)
 
 
 def turn_ended(state: State, event: Recorded, data: TranscriptTurnEnded) -> None:
@@ -62,7 +71,7 @@ def turn_ended(state: State, event: Recorded, data: TranscriptTurnEnded) -> None
     file = _file(state, event, data.session, data.file, data.thread)
     if file is not None:
         file.turn, file.outcome, file.code, file.turn_since = data.turn, data.outcome, data.code, event.envelope.time
-        _stir(state, data.session, event)
+        _stir(state, data.session, None if _late(data.at, event) else event)
 
 
 def used(state: State, event: Recorded, data: TranscriptUsageRecorded) -> None:
@@ -71,9 +80,6 @@ def used(state: State, event: Recorded, data: TranscriptUsageRecorded) -> None:
     if file is not None:
         file.model = data.model or file.model
         transcribed(state, data.session, data.response, data.usage)
-        session = state.sessions.get(data.session)
-        if session is not None:
-            touch(session, event)
 
 
 def settings_changed(state: State, event: Recorded, data: TranscriptSettingsChanged) -> None:
@@ -94,6 +100,12 @@ def _file(state: State, event: Recorded, session: SessionId, name: str, thread: 
             return None
         file = files[name] = File(thread, at(event))
     return file
+
+
+def _late(at: str, event: Recorded) -> bool:
+    """Tell whether a line was read much later than it was written."""
+    written, read = moment(at), moment(event.envelope.time)
+    return written is not None and read is not None and (read - written).total_seconds() > _LATE_SECONDS
 
 
 def _stir(state: State, name: SessionId, event: Recorded | None = None) -> None:
