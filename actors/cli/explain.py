@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from actors.cli import bus
 from actors.cli.output import show, show_json
-from actors.cli.text import age
+from actors.cli.text import state_words
 from schemas.commands import ExplainSession
-from schemas.rows import Decision, EvidenceLine, Explanation
+from schemas.rows import Decision, EvidenceLine, Explanation, SessionRow
 
 _RANKS = {1: "told by us", 2: "kernel", 3: "process", 4: "request", 5: "transcript"}
 _LAST = 10
@@ -26,10 +26,11 @@ def explain_session(session: str, *, json: bool) -> None:
 
 def explanation_lines(explanation: Explanation) -> Iterator[str]:
     """Write an explanation: the row in two lines, the reasons, the evidence by rank, the last decisions."""
-    row = explanation.row
-    yield f"{row.session}  {row.agent}  {row.verdict}, {row.activity} {age(row.last_seen, explanation.as_of.time)}"
+    row, now = explanation.row, explanation.as_of.time
+    yield f"{row.session}  {row.agent}  {row.verdict}, {state_words(row, now)}"
     yield f"  terminal {row.terminal or '-'}{f' ({row.terminal_missing})' if row.terminal_missing else ''}"
-    yield f"  folder   {row.cwd or '-'}"
+    yield f"  folder   {row.cwd or '-'}{f' (git {row.git_branch})' if row.git_branch else ''}"
+    yield f"  provider {_providers(row)}"
     usage = f", tokens in {row.usage.input} out {row.usage.output}" if row.usage else ""
     yield f"  requests {row.requests}, failed {row.failures}, cancelled {row.cancellations}{usage}"
     yield "because"
@@ -42,13 +43,24 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
             yield from _decision(decision)
 
 
+def _providers(row: SessionRow) -> str:
+    """Say where requests go, what is preferred, what the agent claims, and where its base_url leads."""
+    parts = [row.routing_provider or "-"]
+    preferred = "/".join(part for part in (row.preferred_provider, row.preferred_model) if part)
+    parts += [f"prefers {preferred}"] if preferred else []
+    parts += [f"its agent says {row.agent_provider}"] if row.agent_provider else []
+    parts += [f"base_url: {row.endpoint.verdict}, by {row.endpoint.source}"] if row.endpoint else []
+    return "; ".join(parts)
+
+
 def _evidence(line: EvidenceLine) -> str:
     said = line.evidence
     verdict = f" [{'CONFLICT' if said.conflict else 'not used'}: {said.rejected}]" if said.rejected else ""
     note = f" ({said.note})" if said.note else ""
     times = f" x{line.repeated}" if line.repeated > 1 else ""
     rank = f"{int(said.rank)} {_RANKS[int(said.rank)]}"
-    return f"  {rank:<12} {said.proves} = {said.value}, by {said.kind}{note}, position {line.position}{times}{verdict}"
+    whose = f", of process {line.process}" if line.process else ""
+    return f"  {rank:<12} {said.proves} = {said.value}, by {said.kind}{note}{whose}, position {line.position}{times}{verdict}"
 
 
 def _decision(decision: Decision) -> Iterator[str]:

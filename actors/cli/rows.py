@@ -20,8 +20,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from actors.cli.text import age, printable, short_ids, short_path, short_terminal
-from schemas.events import Status
+from actors.cli.text import printable, short_ids, short_path, short_terminal, state_words
 from schemas.rows import SessionRow, SessionTable
 
 COLUMNS: Final = ("session", "agent", "claimed", "provider", "preferred", "terminal", "folder", "state")
@@ -29,7 +28,6 @@ NARROW_COLUMNS: Final = ("session", "agent", "provider", "terminal", "state")
 WIDE_FROM: Final = 140
 _STYLES: Final = {"verified": "green", "unverified": "yellow"}
 _NEEDS_YOU: Final = ("waiting_permission", "waiting_input", "error")
-_STATUS: Final[Mapping[Status, str]] = {"waiting_permission": "needs permission", "waiting_input": "needs input"}
 _NONE: Final = "-"
 
 Layout = Literal["full", "wide", "narrow"]
@@ -141,13 +139,6 @@ def banner_id(row: SessionRow) -> str:
     return row.conversation.partition(":")[2] if row.conversation else row.session
 
 
-def state_words(row: SessionRow, now: str) -> str:
-    """Say what a session is doing and for how long; by its activity alone as long as no source tells more."""
-    if row.activity == "gone" or not row.status_since:
-        return f"{row.activity} {age(row.last_seen, now)}"
-    return f"{_STATUS.get(row.status, row.status)} {age(row.status_since, now)}"
-
-
 def _names(rows: Sequence[SessionRow], view: View) -> _Names:
     own: dict[str, str] = {row.session: banner_id(row) for row in rows}
     if view.full:
@@ -166,11 +157,12 @@ def _state(row: SessionRow, now: str) -> Text:
 
 
 def _details(row: SessionRow, names: _Names) -> Iterator[str]:
-    """Say by whom the status is told, where the session comes from, and what would prove it."""
+    """Say by whom the status is told (and why it wants attention), where the session comes from, and what would prove it."""
     if row.status_source and row.activity != "gone":
-        yield f"by {row.status_source}{f': {row.status_reason}' if row.status_reason else ''}"
-    if row.relation and row.parent:
-        yield f"{row.relation} {names.of(row.parent)}"
+        wanted = row.status in _NEEDS_YOU and row.status_reason
+        yield f"by {row.status_source}{f': {row.status_reason}' if wanted else ''}"
+    if row.parent:
+        yield f"{row.relation or 'started by'} {names.of(row.parent)}"
     if row.threads:
         yield f"{row.threads} thread{'s' if row.threads > 1 else ''} inside"
     if row.verdict == "unverified" and row.missing:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from schemas.events import Status
+    from schemas.rows import SessionRow
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
 _SHORTEST: Final = 14
 _SHOWN_VALUE: Final = 8
+_STATUS: Final[Mapping[Status, str]] = {"waiting_permission": "needs permission", "waiting_input": "needs input"}
 
 
 def printable(text: str) -> str:
@@ -45,6 +50,13 @@ def age(since: str, now: str) -> str:
     if seconds < 2 * _DAY:
         return f"{int(seconds // _HOUR)} h"
     return f"{int(seconds // _DAY)} d"
+
+
+def state_words(row: SessionRow, now: str) -> str:
+    """Say what a session is doing and for how long; by its activity alone as long as no source tells more."""
+    if row.activity == "gone" or not row.status_since:
+        return f"{row.activity} {age(row.last_seen, now)}"
+    return f"{_STATUS.get(row.status, row.status)} {age(row.status_since, now)}"
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
