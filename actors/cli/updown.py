@@ -13,7 +13,7 @@ from actors.cli.failures import BAD_CONFIG, FAILURE, CommandFailedError, not_run
 from actors.cli.output import console, say, show, show_json
 from actors.cli.retry import try_again
 from actors.cli.system import Starting, find_supervisor, lock_holder, read_status, running_status, stop
-from actors.probe import Capability
+from actors.probe import Capability, ProbeError, choose_probe
 from actors.runtime import exits
 from actors.runtime.config_file import load_config
 from actors.runtime.paths import Paths
@@ -90,7 +90,7 @@ def show_status(*, json: bool) -> None:
     _print_actors(status.actors)
     for name, url in sorted(status.endpoints.items()):
         show(f"{name}: {url}")
-    for line in probe_lines(status.actors):
+    for line in (*probe_lines(status.actors), *_limits()):
         show(line)
 
 
@@ -117,6 +117,14 @@ def probe_lines(actors: Sequence[ActorRow]) -> Iterator[str]:
         yield f"probe ({', '.join(names)}) can tell: {', '.join(capabilities)}"
         if lacking := [name for name in get_args(Capability) if name not in capabilities]:
             yield f"  and not on this computer: {', '.join(lacking)}"
+
+
+def _limits() -> Iterator[str]:
+    """Say what cannot be seen from here, whoever looks."""
+    try:
+        yield from (f"  {limit}" for limit in choose_probe().limits())
+    except ProbeError as error:
+        yield f"  {error}"
 
 
 _NEXT = (

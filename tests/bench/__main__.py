@@ -15,6 +15,7 @@ PARTS = {
     "bus": ("published, committed, acknowledged, delivered", []),
     "fold": ("replay through the registry's fold", []),
     "identity": ("connection → process → terminal", ["--rounds", "500"]),
+    "history": ("the first page over 20,000 old files", ["--rounds", "3"]),
     "restart": ("killed → READY again", ["--kills", "20", "--starts", "2"]),
 }
 
