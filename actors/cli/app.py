@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from actors.cli import complete
 from actors.cli.failures import EXIT_CODES, INTERRUPTED, OK
 
 app = typer.Typer(
@@ -60,13 +61,13 @@ def up(
     demo: Annotated[bool, typer.Option("--demo", help="Start sample agents too and watch what comes of them.")] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay here until stopped, with logs on stderr.")] = False,
 ) -> None:
-    """Start the gateway, the bus and the registry in the background."""
+    """Start everything in the background; beside a running system, try again what has failed there."""
     from actors.cli import updown  # noqa: PLC0415
 
     updown.up(demo=demo, foreground=foreground)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def down() -> None:
     """Stop everything."""
     from actors.cli import updown  # noqa: PLC0415
@@ -74,9 +75,9 @@ def down() -> None:
     updown.down()
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def status(json: Json = False) -> None:
-    """Show every actor: state, pid, restarts, last exit."""
+    """Show every actor (state, pid, restarts, last exit, what it says of itself), and what can be seen on this computer."""
     from actors.cli import updown  # noqa: PLC0415
 
     updown.show_status(json=json)
@@ -87,7 +88,9 @@ def run(
     command: Annotated[
         list[str], typer.Argument(help="The agent and its arguments: codex exec 'say hi'", metavar="-- COMMAND")
     ],
-    provider: Annotated[str | None, typer.Option(help="Send this launch's requests to this provider.")] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="Send this launch's requests to this provider.", autocompletion=complete.providers)
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Start the agent with this model.")] = None,
     name: Annotated[str | None, typer.Option(help="Which agent it is, when its program is not called so.")] = None,
     require: Annotated[bool, typer.Option("--require", help="Refuse to start while the gateway is down.")] = False,
@@ -98,13 +101,13 @@ def run(
     start(command, provider=provider, model=model, name=name, require=require)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def sessions(
     json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show the table again at every change.")] = False,
     everything: All = False,
 ) -> None:
-    """List sessions: agent, provider, terminal, folder, state."""
+    """List sessions: agent, providers, terminal, folder, what each does and since when."""
     from actors.cli import sessions as table  # noqa: PLC0415
 
     if watch:
@@ -113,10 +116,11 @@ def sessions(
         table.show_sessions(json=json, everything=everything)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def tail(
     session: Annotated[
-        list[str] | None, typer.Option(help="Only this session: any unique prefix of an id. Repeatable.")
+        list[str] | None,
+        typer.Option(help="Only this session: any unique prefix of an id. Repeatable.", autocompletion=complete.sessions),
     ] = None,
     type_: Annotated[
         list[str] | None, typer.Option("--type", help="Only these types: request, request.*, *.failed. Repeatable.")
@@ -130,7 +134,7 @@ def tail(
     _until_interrupted(lambda: follow(sessions=session or [], types=type_ or [], since=since, json=json))
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def replay(
     until: Annotated[str | None, typer.Option(help=f"Fold through this point. {_POINT} Otherwise everything.")] = None,
     at: Annotated[str | None, typer.Option(help="The time that activity is measured against (RFC 3339).")] = None,
@@ -143,9 +147,14 @@ def replay(
     replay_sessions(until=until, at=at, json=json, everything=everything)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def explain(
-    session: Annotated[str, typer.Argument(help="Any unique prefix of a session's id, an alias or the agent's own id.")],
+    session: Annotated[
+        str,
+        typer.Argument(
+            help="Any unique prefix of a session's id, an alias or the agent's own id.", autocompletion=complete.sessions
+        ),
+    ],
     json: Json = False,
 ) -> None:
     """Say why a session's row says what it says: every piece of evidence, used or not, and the last decisions."""
@@ -158,7 +167,9 @@ def explain(
 def history_list(  # noqa: PLR0917 - one parameter an option
     context: typer.Context,
     json: Json = False,
-    agent: Annotated[str | None, typer.Option(help="Only this agent's: codex or claude.")] = None,
+    agent: Annotated[
+        str | None, typer.Option(help="Only this agent's: codex or claude.", autocompletion=complete.agents)
+    ] = None,
     cwd: Annotated[str | None, typer.Option(help="Only sessions of this folder and below.")] = None,
     archived: Annotated[bool, typer.Option("--archived", help="Archived sessions too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
@@ -173,7 +184,9 @@ def history_list(  # noqa: PLR0917 - one parameter an option
 
 @history.command("show", epilog=EXIT_CODES)
 def history_show(
-    session: Annotated[str, typer.Argument(help="Any unique prefix of the agent's own session id.")],
+    session: Annotated[
+        str, typer.Argument(help="Any unique prefix of the agent's own session id.", autocompletion=complete.history)
+    ],
     json: Json = False,
     preview: Preview = False,
 ) -> None:
@@ -184,14 +197,16 @@ def history_show(
 
 
 @app.command(epilog="Exit code: always 0, so that no hook ever stops an agent; what went wrong is said on stderr.")
-def hook(agent: Annotated[str, typer.Argument(help="Which agent runs this hook: codex or claude.")]) -> None:
+def hook(
+    agent: Annotated[str, typer.Argument(help="Which agent runs this hook: codex or claude.", autocompletion=complete.agents)],
+) -> None:
     """Report an agent's hook (its JSON on stdin) to the gateway; this is what a command hook of Codex or Claude Code runs."""
     from actors.cli.hook import hook as report  # noqa: PLC0415
 
     raise typer.Exit(report([agent]))
 
 
-@events.command("export")
+@events.command("export", epilog=EXIT_CODES)
 def events_export(
     since: Annotated[str | None, typer.Option(help=f"Start after this point. {_POINT}")] = None,
     until: Annotated[str | None, typer.Option(help=f"End with this point. {_POINT}")] = None,
@@ -202,7 +217,7 @@ def events_export(
     export(since=since, until=until)
 
 
-@config.command("path")
+@config.command("path", epilog=EXIT_CODES)
 def config_path() -> None:
     """Print where the configuration file is, or would be."""
     from actors.cli.configuration import print_path  # noqa: PLC0415
@@ -210,7 +225,7 @@ def config_path() -> None:
     print_path()
 
 
-@config.command("validate")
+@config.command("validate", epilog=EXIT_CODES)
 def config_validate() -> None:
     """Check the configuration file, without starting anything."""
     from actors.cli.configuration import validate  # noqa: PLC0415

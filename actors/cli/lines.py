@@ -21,6 +21,14 @@ _SHOWN: Final = {  # of the busiest facts only what a reader looks for; `--json`
     "request.completed": ("provider", "status", "timing", "usage", "served_model"),
     "request.failed": ("provider", "status", "phase", "code", "message", "timing"),
     "request.cancelled": ("provider", "phase", "timing"),
+    "process.seen": ("agent", "kind", "process", "terminal", "launch", "cwd", "unreadable"),
+    "process.conversation_found": ("agent", "process", "thread", "evidence"),
+    "hook.received": ("agent", "hook", "detail", "process", "terminal", "launch", "turn"),
+    "transcript.seen": ("agent", "thread_kind", "thread", "agent_provider", "origin", "cwd", "archived"),
+    "transcript.turn_started": ("thread", "turn", "trigger"),
+    "transcript.turn_ended": ("outcome", "code", "duration_ms", "thread", "turn"),
+    "transcript.usage_recorded": ("usage", "model", "response"),
+    "transcript.settings_changed": ("agent_provider", "model", "cwd", "approval_policy", "sandbox"),
 }
 _NAMED_BY_SUBJECT: Final = frozenset(("session", "request", "launch", "actor", "process"))
 _LONGEST: Final = 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -69,6 +70,10 @@ def test_up_says_what_runs_and_up_again_that_it_does(system: System) -> None:
     shown = system.tabwire("status").stdout
     for row in status["actors"]:
         assert f"{row['pid']}" in shown
+    capable = {row["actor"]: row["capabilities"] for row in status["actors"]}
+    assert "peer" in capable["gateway"]
+    assert capable["registry"] == []
+    assert re.search(r"probe \(.*gateway\) can tell: .*peer", shown)
 
 
 def test_a_launched_agent_is_a_verified_session_with_its_tab(system: System) -> None:

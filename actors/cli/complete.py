@@ -1,0 +1,69 @@
+"""What a shell offers while a command is typed: ids that exist, agents that are known, providers that are configured.
+
+Completion never fails and says nothing: what cannot be found out is not offered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Final
+
+_MOST: Final = 50
+
+
+def sessions(incomplete: str) -> list[str]:
+    """Offer sessions that the registry knows, as their agents call them and as it does."""
+    return _offered(_sessions(), incomplete)
+
+
+def history(incomplete: str) -> list[str]:
+    """Offer past sessions from agents' own files, the latest changed first."""
+    return _offered(_history(), incomplete)
+
+
+def agents(incomplete: str) -> list[str]:
+    """Offer the agents whose files and hooks are understood."""
+    return _offered(iter(("codex", "claude")), incomplete)
+
+
+def providers(incomplete: str) -> list[str]:
+    """Offer the providers that a launch can name."""
+    return _offered(_providers(), incomplete)
+
+
+def _offered(names: Iterator[str], incomplete: str) -> list[str]:
+    found: list[str] = []
+    with contextlib.suppress(Exception):  # a shell that waits for a word is no place for an error
+        for name in names:
+            if name.startswith(incomplete):
+                found.append(name)
+            if len(found) == _MOST:
+                break
+    return found
+
+
+def _sessions() -> Iterator[str]:
+    from actors.cli import bus  # noqa: PLC0415 - completion of anything else does without
+    from actors.cli.tail import names_of  # noqa: PLC0415
+    from schemas.commands import ListSessions  # noqa: PLC0415
+
+    for row in bus.ask(ListSessions()).sessions:
+        yield from reversed(names_of(row))
+
+
+def _history() -> Iterator[str]:
+    from actors.cli.past import transcripts  # noqa: PLC0415
+
+    for found in transcripts(os.environ):
+        if not found.name.subagent:
+            yield found.name.thread
+
+
+def _providers() -> Iterator[str]:
+    from actors.runtime.config_file import load_config  # noqa: PLC0415
+    from actors.runtime.paths import Paths  # noqa: PLC0415
+
+    config = load_config(Paths.default(os.environ))
+    yield from sorted({"echo", *(name for name, provider in config.providers.items() if provider.enabled)})
