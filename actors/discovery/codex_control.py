@@ -1,20 +1,18 @@
 """The control socket of Codex's shared daemon: connect, ask what ``codex_daemon`` wants to know, leave.
 
-Owns the dialogue's bytes, its deadline, and the questions to the kernel that turn ports into processes. Must not know when it
-is worth asking: whoever watches the daemon does, at each change of the threads or of the TUIs that it serves.
+Owns the dialogue's bytes, its deadline, and the questions to the kernel that turn ports into processes. Blocking: for the
+worker thread that looks at processes. Must not know when it is worth asking (``daemons``).
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
-
-import anyio
-from anyio.abc import SocketAttribute, SocketStream
 
 from actors.discovery import codex_daemon, websocket
 from actors.discovery.codex_daemon import DaemonRefusedError, Inquiry, Listening, Opening
@@ -22,8 +20,10 @@ from actors.probe.contract import Address, Peer
 from schemas.identity import ProcessKey
 
 CONTROL_SOCKET: Final = "app-server-control/app-server-control.sock"
-DEADLINE: Final = 5.0
+DEADLINE: Final = 2.0
 LOOPBACK: Final = "127.0.0.1"
+_VERSION: Final = "0.169.0"  # of the dialogue, which is that of this version of Codex
+_CHUNK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,6 @@ class DaemonAnswer:
 
 class DaemonSilentError(Exception):
     """The daemon could not be asked, or did not answer; the message says where and why."""
-
-
-def control_socket(codex_home: Path) -> str:
-    """Return where the daemon of a Codex home listens.
-
-    Codex leaves a link there, which is resolved by us: a socket's path may have 107 bytes, and a home can be deeper.
-    """
-    return os.path.realpath(codex_home / CONTROL_SOCKET)
 
 
 @runtime_checkable
@@ -60,19 +52,13 @@ class Kernel(Protocol):
         """Return the pid of the process that listens at the other end of a connected local socket."""
 
 
-async def find_openings(
-    kernel: Kernel,
-    daemon: ProcessKey,
-    codex_home: Path,
-    *,
-    tuis: Sequence[Listening],
-    loaded: Mapping[str, float],
-    version: str,
+def find_openings(
+    kernel: Kernel, daemon: ProcessKey, codex_home: str, tuis: Sequence[Listening], loaded: Mapping[str, float]
 ) -> tuple[Opening, ...]:
-    """Find which of ``tuis`` opened which thread that ``daemon`` has loaded; the daemon must be proven alive by the caller.
+    """Find which of ``tuis`` opened which thread that ``daemon`` has loaded.
 
     ``tuis`` are living Codex TUIs of this user, ``loaded`` says when the lock of each thread was made (both in seconds since
-    the epoch), ``version`` is the daemon's.
+    the epoch).
 
     Raises:
         DaemonSilentError: it could not be asked, or another process listens at the control socket.
@@ -80,22 +66,28 @@ async def find_openings(
 
     """
     path = control_socket(codex_home)
-    answer = await ask_daemon(path, version, kernel.server)
+    answer = ask_daemon(path, kernel.server)
     if answer.server != daemon.pid:
         raise DaemonSilentError(f"at {path} listens process {answer.server}, not Codex's daemon {daemon.pid}")
     by_pid = {tui.process.pid: tui for tui in tuis}
     listening = {}
     for port in {one.port for one in codex_daemon.opened_threads(answer.inquiry)}:
-        socket_ = kernel.listener((LOOPBACK, port))
-        pid = None if socket_ is None else kernel.owner(socket_, by_pid)
+        heard = kernel.listener((LOOPBACK, port))
+        pid = None if heard is None else kernel.owner(heard, by_pid)
         if pid is not None:
             listening[port] = by_pid[pid]
     return codex_daemon.openings(answer.inquiry, listening, loaded)
 
 
-async def ask_daemon(
-    path: str, version: str, server_of: Callable[[socket.socket], int], deadline: float = DEADLINE
-) -> DaemonAnswer:
+def control_socket(codex_home: str) -> str:
+    """Return where the daemon of a Codex home listens.
+
+    Codex leaves a link there, which is resolved by us: a socket's path may have 107 bytes, and a home can be deeper.
+    """
+    return os.path.realpath(f"{codex_home}/{CONTROL_SOCKET}")
+
+
+def ask_daemon(path: str, server_of: Callable[[socket.socket], int], deadline: float = DEADLINE) -> DaemonAnswer:
     """Ask a daemon which threads its TUIs opened; ``server_of`` asks the kernel who listens at the other end of a socket.
 
     Raises:
@@ -103,41 +95,41 @@ async def ask_daemon(
 
     """
     try:
-        with anyio.fail_after(deadline):
-            async with await anyio.connect_unix(path) as stream:
-                return DaemonAnswer(server_of(_raw(stream)), await _converse(stream, version))
+        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
+            connection.settimeout(deadline)
+            connection.connect(path)
+            return DaemonAnswer(server_of(connection), _converse(connection, time.monotonic() + deadline))
     except TimeoutError as error:
         raise DaemonSilentError(f"Codex's daemon at {path} did not answer within {deadline} s") from error
-    except (OSError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
-        raise DaemonSilentError(f"Codex's daemon at {path} cannot be asked: {error or type(error).__name__}") from error
+    except OSError as error:
+        raise DaemonSilentError(f"Codex's daemon at {path} cannot be asked: {error}") from error
     except (websocket.WebSocketError, DaemonRefusedError) as error:
         raise DaemonSilentError(f"Codex's daemon at {path}: {error}") from error
 
 
-async def _converse(stream: SocketStream, version: str) -> Inquiry:
+def _converse(connection: socket.socket, until: float) -> Inquiry:
     key = os.urandom(16)
-    await stream.send(websocket.upgrade_request(key))
+    connection.sendall(websocket.upgrade_request(key))
     incoming = websocket.Incoming()
-    inquiry, due = codex_daemon.begin(version)
+    inquiry, due = codex_daemon.begin(_VERSION)
     messages: tuple[websocket.Message, ...]
     while not inquiry.done:
         if incoming.upgraded:
             for message in due:
-                await stream.send(websocket.frame(message, os.urandom(4)))
+                connection.sendall(websocket.frame(message, os.urandom(4)))
             due = ()
-        incoming, messages = websocket.receive(incoming, await stream.receive(), key)
-        for received in messages:
-            if received.opcode == websocket.PING:
-                await stream.send(websocket.frame(received.content, os.urandom(4), websocket.PONG))
-            elif received.opcode == websocket.CLOSE:
+        connection.settimeout(max(until - time.monotonic(), 0.001))
+        received = connection.recv(_CHUNK)
+        if not received:
+            raise DaemonRefusedError("it closed the connection")
+        incoming, messages = websocket.receive(incoming, received, key)
+        for one in messages:
+            if one.opcode == websocket.PING:
+                connection.sendall(websocket.frame(one.content, os.urandom(4), websocket.PONG))
+            elif one.opcode == websocket.CLOSE:
                 raise DaemonRefusedError("it closed the connection")
-            elif received.opcode == websocket.TEXT:
-                inquiry, more = codex_daemon.step(inquiry, received.content)
+            elif one.opcode == websocket.TEXT:
+                inquiry, more = codex_daemon.step(inquiry, one.content)
                 due = (*due, *more)
-    await stream.send(websocket.frame(b"", os.urandom(4), websocket.CLOSE))
+    connection.sendall(websocket.frame(b"", os.urandom(4), websocket.CLOSE))
     return inquiry
-
-
-def _raw(stream: SocketStream) -> socket.socket:
-    raw: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - anyio's
-    return raw

@@ -6,8 +6,8 @@ Codex holds ``thread-writer-locks/<thread>.lock`` from the start of a thread and
 kernel says which process has a file open and locked (rank 2). A *thread* is not yet a *conversation*: sub-agents and reviews
 are threads inside their root conversation, and which one a thread is stands in the first line of its rollout. So
 
-- a rollout names its root conversation, provided that its name and its first line agree on the thread, and that the same
-  process holds the root too; a file alone could claim anybody's;
+- a rollout that is open for writing names its root conversation, provided that its name and its first line agree on the
+  thread, and that the same process holds the root too; a file alone could claim anybody's, and reading one is no claim;
 - a lock without a rollout names a conversation only when it can belong to no other thread: in a process of one user (a TUI
   or an ``exec``), the oldest thread. Sub-agents are started by a turn of their root, which is held in the same process and
   has an older id (ids are ordered by time). A rollout in the folder settles it too, as when a thread is resumed.
@@ -68,10 +68,21 @@ def find_holdings(agent: AgentFinding, process: ProcessKey, arguments: Sequence[
     return Holdings()
 
 
+def join(holdings: Holdings, opened: Iterable[Holding]) -> Holdings:
+    """Add what a process opened in a shared daemon to what it shows by itself."""
+    found = {holding.session: holding for holding in holdings.found}
+    for one in opened:
+        known = found.get(one.session)
+        found[one.session] = one if known is None else replace(known, evidence=(*known.evidence, *one.evidence))
+    return replace(holdings, found=tuple(found.values()))
+
+
 def open_threads(held: Iterable[HeldFile]) -> set[str]:
     """Return the threads of which only a lock is held: their rollouts are still to come, or are not held."""
     locks = {thread for file in held if (thread := thread_of_lock(file.path)) is not None}
-    return locks - {thread for file in held if (thread := thread_of_rollout(file.path)) is not None}
+    return locks - {
+        thread for file in held if file.written is not False and (thread := thread_of_rollout(file.path)) is not None
+    }
 
 
 # ---------------------------------------------------------------------------------------------------- Codex
@@ -100,7 +111,7 @@ def _codex(agent: AgentFinding, arguments: Sequence[str], files: Files) -> Holdi
                 rejected.append(_statement("lock file", thread, _name(file), rejected="it is open and not locked"))
             else:
                 locks[thread] = file
-        elif (thread := thread_of_rollout(file.path)) is not None:
+        elif (thread := thread_of_rollout(file.path)) is not None and file.written is not False:
             rollouts[thread] = file
     heads = {thread: file.head for thread, file in rollouts.items() if file.head is not None}
     threads = _Threads(locks, rollouts, {**files.stored, **heads})

@@ -29,11 +29,12 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from actors.discovery.daemons import Client, Daemons, Server
 from actors.discovery.endpoints import claude_home, codex_home, config_files
-from actors.discovery.files import Heads, day_folders, declared_session, read_configs
-from actors.discovery.holdings import LOCKS, find_holdings, open_threads, thread_of_rollout
+from actors.discovery.files import Heads, TornFileError, day_folders, declared_session, read_configs
+from actors.discovery.holdings import LOCKS, find_holdings, join, open_threads, thread_of_lock, thread_of_rollout
 from actors.discovery.portrait import arguments_of, hidden, is_listed, portray
-from actors.discovery.terms import Files, HeldFile, Holdings, Portrait, Reading
+from actors.discovery.terms import Files, Head, HeldFile, Holdings, Portrait, Reading
 from actors.probe import (
     AgentFinding,
     ChangeHint,
@@ -78,6 +79,8 @@ class _Subject:
     reading: Reading | None = None
     arguments: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    home: str = ""
+    locks: dict[str, str] = field(default_factory=dict)
     watched: tuple[str, ...] = ()
     stamps: dict[str, int] = field(default_factory=dict)
     unsettled: bool = False
@@ -93,6 +96,7 @@ class Scout:
         self._log = log
         self._clock = clock
         self._heads = Heads()
+        self._daemons = Daemons(probe, log)
         self._subjects: dict[int, _Subject] = {}
         self._changes = probe.watch_changes()
         self._slow = SURVEY if "start_events" in probe.capabilities else SURVEY_WITHOUT_EVENTS
@@ -157,6 +161,7 @@ class Scout:
         for pid, subject in tuple(self._subjects.items()):
             if pid not in portraits and (self._may_have_changed(subject) or round_is_due):
                 self._look_again(pid, subject, portraits)
+        self._ask_daemons(portraits)
         return tuple(portraits.values())
 
     # ------------------------------------------------------------------------------------------------ processes
@@ -275,13 +280,24 @@ class Scout:
 
     # ------------------------------------------------------------------------------------------------ files
 
+    def _ask_daemons(self, portraits: dict[int, Portrait]) -> None:
+        """Ask the shared daemons of Codex about their TUIs, and look again at those of which there is news."""
+        read = [(one, one.reading) for one in self._subjects.values() if one.reading is not None and one.home]
+        servers = [Server(now.facts.key, one.home, one.locks) for one, now in read if one.agent.kind == "daemon"]
+        tuis = [(one, now) for one, now in read if one.agent.kind == "tui"] if servers else []
+        clients = [Client(now.facts.key, one.home, datetime.fromisoformat(now.started).timestamp()) for one, now in tuis]
+        changed = self._daemons.update(servers, clients)
+        for subject, now in tuis:
+            if now.facts.key in changed:
+                self._look_again(now.facts.key.pid, subject, portraits)
+
     def _place(self, subject: _Subject, facts: ProcessFacts) -> None:
         """Find out where the files of an agent's process are."""
         if subject.agent.kind == "wrapper":
             return
         if subject.agent.agent == "codex" and (home := codex_home(facts.variables)) is not None:
             home = os.path.realpath(os.path.join(facts.cwd or "/", home))  # noqa: PTH118 - realpath never fails on a loop
-            subject.folders = (f"{home}/{LOCKS}", f"{home}/sessions")
+            subject.home, subject.folders = home, (f"{home}/{LOCKS}", f"{home}/sessions")
         elif subject.agent.agent == "claude" and (home := claude_home(facts.variables)) is not None:
             subject.folders = (f"{home}/sessions/{facts.key.pid}.json",)
 
@@ -309,8 +325,11 @@ class Scout:
             try:
                 files = self._files(subject, reading)
                 holdings = find_holdings(subject.agent, reading.facts.key, subject.arguments, files)
+                holdings = join(holdings, self._daemons.of(reading.facts.key))
             except ProcessHiddenError:
                 holdings = None
+            except TornFileError:
+                holdings, subject.unsettled = None, True  # what was told stands until it can be read
         return portray(reading, subject.agent, holdings, self._port)
 
     def _files(self, subject: _Subject, reading: Reading) -> Files:
@@ -319,9 +338,11 @@ class Scout:
         if subject.agent.agent != "codex":
             return Files()
         held = tuple(
-            HeldFile(file.path, file.locked, self._heads.of(file.path) if thread_of_rollout(file.path) else None)
+            HeldFile(file.path, file.locked, file.written, self._head(file.path))
             for file in self._probe.open_files(reading.facts.key.pid, subject.folders)
         )
+        locked = {thread_of_lock(file.path): file.path for file in held if file.locked is not False}
+        subject.locks = {thread: path for thread, path in locked.items() if thread is not None}
         locks, sessions = subject.folders
         awaited = open_threads(held)
         named = read_command(subject.arguments).thread
@@ -332,6 +353,9 @@ class Scout:
         self._stamp_new(subject)
         subject.unsettled |= unread
         return Files(held, stored)
+
+    def _head(self, path: str) -> Head | None:
+        return self._heads.of(path) if thread_of_rollout(path) else None
 
     def _may_have_changed(self, subject: _Subject) -> bool:
         """Compare the places where a change would show with what they were when they were last looked at."""
