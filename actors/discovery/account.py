@@ -31,12 +31,13 @@ from actors.probe.agents import OTHER
 from schemas.codec import encode
 from schemas.envelope import subject
 from schemas.events import ProcessConversationFound, ProcessConversationLost, ProcessExited, ProcessSeen
-from schemas.evidence import Rank
+from schemas.evidence import Evidence, Rank
 from schemas.identity import ProcessKey, SessionId, process_id
 from schemas.ids import derived
 
 MAX_PROCESSES: Final = 2_000
-MAX_CONVERSATIONS: Final = 256  # of one process; a daemon has many
+MAX_CONVERSATIONS: Final = 256  # that one process has at a time; a daemon has many
+MAX_REMEMBERED: Final = 4_096  # that one process has had, so that ids never repeat
 MAX_GONE: Final = 4_096
 
 
@@ -65,11 +66,15 @@ class Standing(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """The account: by process id, those that live; ``gone`` are the last that do not; ``refused`` were too many."""
+    """The account: by process id, those that live; ``gone`` are the last that do not.
+
+    ``refused`` were too many; ``crowded`` are those that have more conversations than are told.
+    """
 
     processes: Mapping[str, Standing] = {}
     gone: tuple[str, ...] = ()
     refused: frozenset[str] = frozenset()
+    crowded: frozenset[str] = frozenset()
 
 
 class Observed(Struct, frozen=True):
@@ -123,7 +128,8 @@ def fold(state: State, data: Any) -> State:
         name = process_id(data.process)
         processes = {other: standing for other, standing in state.processes.items() if other != name}
         gone = (*(one for one in state.gone if one != name), name)[-MAX_GONE:]
-        return replace(state, processes=processes, gone=gone, refused=state.refused - {name})
+        refused, crowded = state.refused - {name}, state.crowded - {name}
+        return State(processes, gone, refused, crowded)
     if isinstance(data, ProcessConversationFound | ProcessConversationLost):
         return _fold_conversation(state, data)
     return state
@@ -159,8 +165,10 @@ def _observe(state: State, portrait: Portrait) -> tuple[State, list[Fact]]:
     facts = [*_see(name, standing, portrait.seen)]
     state = _folded(state, facts)
     if portrait.holdings is not None:
-        news = tuple(_compare(name, state.processes[name], portrait.holdings.found))
-        state = _folded(state, news)
+        now, left_out = _current(state.processes[name], portrait.holdings.found)
+        crowded = state.crowded | {name} if left_out else state.crowded - {name}
+        news = tuple(_compare(name, state.processes[name], now))
+        state = replace(_folded(state, news), crowded=crowded)
         facts += news
     return state, facts
 
@@ -190,17 +198,25 @@ def _kept(before: ProcessSeen, seen: ProcessSeen) -> ProcessSeen:
     )
 
 
-def _compare(name: str, standing: Standing, holdings: Iterable[Holding]) -> Iterable[Fact]:
-    """Say which conversations were found, which of them are better known, and which are lost."""
+def _current(standing: Standing, holdings: Iterable[Holding]) -> tuple[dict[SessionId, Holding], int]:
+    """Return the conversations that count now, those first that were told before, and how many are too many."""
     now = {holding.session: holding for holding in holdings}
     past = standing.conversations
-    if any(_from_kernel(told.found) for told in past.values()) and not any(_is_held(one) for one in now.values()):
-        # How it began says nothing of what it has, once that was seen.
-        now = {session: holding for session, holding in now.items() if any(one.kind != "argument" for one in holding.evidence)}
+    if any(_from_kernel(told.found.evidence) for told in past.values()) and not any(
+        _from_kernel(one.evidence) for one in now.values()
+    ):  # How it began says nothing of what it has, once that was seen.
+        now = {session: one for session, one in now.items() if any(line.kind != "argument" for line in one.evidence)}
+    known = [session for session in now if session in past]
+    new = sorted(session for session in now if session not in past)
+    room = max(0, min(MAX_CONVERSATIONS - len(known), MAX_REMEMBERED - len(past)))
+    return {session: now[session] for session in (*known, *new[:room])}, len(new[room:])
+
+
+def _compare(name: str, standing: Standing, now: Mapping[SessionId, Holding]) -> Iterable[Fact]:
+    """Say which conversations were found, which of them are better known, and which are lost."""
+    past = standing.conversations
     for session in sorted(now):
         told = past.get(session)
-        if told is None and len(past) >= MAX_CONVERSATIONS:
-            continue
         found = _found(standing.seen, now[session])
         if told is None or told.lost or told.found != found:
             times = 0 if told is None else told.times
@@ -226,7 +242,11 @@ def _found(seen: ProcessSeen, holding: Holding) -> ProcessConversationFound:
 
 def _lost(name: str, seen: ProcessSeen, told: Told, others: bool) -> Fact:  # noqa: FBT001 - inside this module
     session = told.found.session
-    held = "its files are not held open any more" if _from_kernel(told.found) else "the process does not declare it any more"
+    held = (
+        "its files are not held open any more"
+        if _from_kernel(told.found.evidence)
+        else "the process does not declare it any more"
+    )
     lost = ProcessConversationLost(
         process=seen.process,
         agent=told.found.agent,
@@ -250,12 +270,8 @@ def _folded(state: State, facts: Iterable[Fact]) -> State:
     return state
 
 
-def _from_kernel(found: ProcessConversationFound) -> bool:
-    return any(one.rank <= Rank.KERNEL for one in found.evidence)
-
-
-def _is_held(holding: Holding) -> bool:
-    return any(one.rank <= Rank.KERNEL for one in holding.evidence)
+def _from_kernel(evidence: Iterable[Evidence]) -> bool:
+    return any(one.rank <= Rank.KERNEL for one in evidence)
 
 
 def _digest(value: Any) -> str:

@@ -205,6 +205,8 @@ class Discovery:
             notes.append(f"some processes cannot be looked at: {self._problem}")
         if self._state.refused:
             notes.append(f"{len(self._state.refused)} agent processes beyond {MAX_PROCESSES} are not listed")
+        if self._state.crowded:
+            notes.append(f"{len(self._state.crowded)} processes have more conversations than are listed")
         if self._waiting:
             notes.append(self._waiting)
         return "; ".join(notes)

@@ -33,6 +33,10 @@ _SAFE: Final = (
 )
 
 
+class TornFileError(Exception):
+    """A file is there and says nothing yet: it is being written right now."""
+
+
 class _Meta(Struct, frozen=True):
     id: str
     session_id: str = ""
@@ -89,14 +93,19 @@ def day_folders(sessions: str, thread: str) -> Iterator[str]:
 
 
 def declared_session(path: str) -> Declared | None:
-    """Read what Claude Code wrote about a process of its own; None when there is nothing to read."""
+    """Read what Claude Code wrote about a process of its own; None when there is nothing to read.
+
+    Raises:
+        TornFileError: it is empty or half a file.
+
+    """
     raw = read_file(path, MAX_DECLARED)
     if raw is None:
         return None
     try:
         told = decode(raw, _SessionFile)
-    except InvalidMessageError:
-        return None
+    except InvalidMessageError as error:
+        raise TornFileError(f"{path}: {error}") from error
     return Declared(path, told.pid, str(told.proc_start), told.session_id)
 
 

@@ -36,6 +36,7 @@ class HeldFile(Struct, frozen=True):
 
     path: str
     locked: bool | None = None
+    written: bool | None = None
     head: Head | None = None
 
 

@@ -155,10 +155,14 @@ class ChangeHint:
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A regular file that a process holds open; ``locked``: it holds an exclusive lock on it (None: that cannot be told)."""
+    """A regular file that a process holds open. None: that cannot be told.
+
+    ``locked``: it holds an exclusive lock on it. ``written``: it is open for writing; whoever reads a file has no claim on it.
+    """
 
     path: str
     locked: bool | None = None
+    written: bool | None = None
 
 
 class ChangeWatch(Protocol):

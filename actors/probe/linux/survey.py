@@ -72,19 +72,21 @@ def open_files(pid: int, below: Sequence[str]) -> tuple[OpenFile, ...]:
 
     """
     folders = tuple(f"{folder.rstrip('/')}/" for folder in below)
-    found: dict[str, bool] = {}
+    found: dict[str, OpenFile] = {}
     try:
         directory = os.open(f"{procfs.PROC}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in os.listdir(directory):  # noqa: PTH208 - as above
                 path = _file_at(directory, name, folders)
                 if path is not None:
-                    found[path] = found.get(path, False) or _is_locked(pid, name)
+                    before = found.get(path, OpenFile(path, locked=False, written=False))
+                    locked = before.locked or _is_locked(pid, name)
+                    found[path] = OpenFile(path, locked, before.written or _is_written(directory, name))
         finally:
             os.close(directory)
     except OSError as error:
         raise procfs.failure(pid, error) from error
-    return tuple(OpenFile(path, found[path]) for path in sorted(found))
+    return tuple(found[path] for path in sorted(found))
 
 
 def _file_at(directory: int, name: str, folders: tuple[str, ...]) -> str | None:
@@ -95,6 +97,14 @@ def _file_at(directory: int, name: str, folders: tuple[str, ...]) -> str | None:
         return path if stat.S_ISREG(os.stat(name, dir_fd=directory).st_mode) else None
     except FileNotFoundError:
         return None  # closed meanwhile
+
+
+def _is_written(directory: int, name: str) -> bool:
+    """Tell whether a descriptor is open for writing, which is shown as a permission of its link."""
+    try:
+        return bool(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode & stat.S_IWUSR)
+    except FileNotFoundError:
+        return False
 
 
 def _is_locked(pid: int, descriptor: str) -> bool:
