@@ -158,8 +158,9 @@ class Scout:
         round_is_due = now - self._files_at >= FILES
         if round_is_due:
             self._files_at = now
+        stamps: dict[str, int] = {}  # many agents share a folder, which is asked about once
         for pid, subject in tuple(self._subjects.items()):
-            if pid not in portraits and (self._may_have_changed(subject) or round_is_due):
+            if pid not in portraits and (round_is_due or _may_have_changed(subject, stamps)):
                 self._look_again(pid, subject, portraits)
         self._ask_daemons(portraits)
         return tuple(portraits.values())
@@ -194,7 +195,7 @@ class Scout:
         if before is not None and _same_program(before.glimpse, glimpse):
             return
         known = before is not None and before.reading is not None and is_listed(before.agent)
-        if not known and not (glimpse.ours and worth_a_look(glimpse.program, glimpse.name)):
+        if not known and not (glimpse.ours and worth_a_look(glimpse.program, glimpse.name) and not self._is_copy(glimpse)):
             self._subjects.pop(glimpse.pid, None)
             return
         subject = _Subject(glimpse)
@@ -210,6 +211,14 @@ class Scout:
         self._subjects[glimpse.pid] = subject
         if portrait is not None:
             portraits[glimpse.pid] = portrait
+
+    def _is_copy(self, glimpse: Glimpse) -> bool:
+        """Tell a fork that has begun no program of its own yet: agents fork for every tool, and that is no other agent."""
+        if glimpse.parent <= 0 or glimpse.image == 0:
+            return False
+        parent = self._subjects.get(glimpse.parent)
+        above = self._probe.glimpse(glimpse.parent) if parent is None else parent.glimpse
+        return above is not None and (above.image, above.program) == (glimpse.image, glimpse.program)
 
     def _read(self, subject: _Subject) -> Portrait | None:
         """Read all of one process; None when it was never worth telling.
@@ -357,12 +366,6 @@ class Scout:
     def _head(self, path: str) -> Head | None:
         return self._heads.of(path) if thread_of_rollout(path) else None
 
-    def _may_have_changed(self, subject: _Subject) -> bool:
-        """Compare the places where a change would show with what they were when they were last looked at."""
-        if subject.unsettled:
-            return True
-        return any(_stamp(place) != subject.stamps.get(place) for place in subject.watched)
-
     def _stamp(self, subject: _Subject) -> None:
         now = self._clock()
         subject.stamps = {place: _stamp(place) for place in subject.watched}
@@ -382,6 +385,17 @@ def _stamp(place: str) -> int:
         return os.stat(place).st_mtime_ns  # noqa: PTH116 - asked twice a second for every place
     except OSError:
         return -1
+
+
+def _may_have_changed(subject: _Subject, stamps: dict[str, int]) -> bool:
+    """Compare the places where a change would show with what they were when they were last looked at."""
+    for place in subject.watched:
+        now = stamps.get(place)
+        if now is None:
+            now = stamps[place] = _stamp(place)
+        if now != subject.stamps.get(place):
+            return True
+    return subject.unsettled
 
 
 def _same_program(one: Glimpse, other: Glimpse) -> bool:

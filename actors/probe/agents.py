@@ -52,6 +52,7 @@ _INTERPRETER_VALUED = frozenset(("-r", "--require", "--import", "--loader", "--e
 _INTERPRETER_CODE = frozenset(("-e", "--eval", "-p", "--print", "-pe", "-"))
 _TARGET = r"-(?:x86_64|aarch64)-(?:unknown-linux-(?:musl|gnu)|apple-darwin|pc-windows-msvc)"
 _NATIVE = re.compile(rf"(codex|claude|opencode)(?:{_TARGET})?(?:\.exe)?")
+_ASKING = frozenset(("--version", "-V", "--help", "-h"))  # it answers and ends, whatever else is said
 _CLAUDE_VERSION = re.compile(r"/claude/versions/[0-9]+\.[0-9]+\.[0-9]+[^/]*$")
 _PACKAGES: Mapping[str, tuple[str, ProcessKind | None]] = {
     "@openai/codex": (_CODEX, "wrapper"),
@@ -192,6 +193,8 @@ def _by_package(script: str, argv: Sequence[str], exe: str) -> AgentFinding:
 
 def _kind(agent: str, arguments: Sequence[str]) -> ProcessKind:
     grammar = _GRAMMARS[agent]
+    if any(word in _ASKING for word in (arguments[: arguments.index("--")] if "--" in arguments else arguments)):
+        return OTHER
     command, rest = _subcommand(grammar, arguments)
     kind = grammar.commands.get(command) if command is not None else None
     if command == "app-server":
