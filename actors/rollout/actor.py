@@ -9,7 +9,8 @@ after each slice, behind everything that just changed, so it delays nobody.
 
 The truth is the file system. Hints only say where to look sooner: every ``SWEEP_SECONDS`` the files that are followed are
 compared with what is known of them, every ``LISTING_SECONDS`` everything is. A change that a sweep finds and no hint had
-named shows that hints are missing; that is said, and sweeps come more often until watching anew has helped.
+named shows that hints are missing; that is said, and sweeps come more often until watching anew has helped. A first line is
+read at once; while lines keep coming, there is a short breath between two turns.
 
 A checkpoint is saved only between two turns, when all that was read is acknowledged. A restart folds the watcher's own facts
 since then, reads again from where the checkpoint stood, and says what it says under the same ids: lost is nothing, and the
@@ -53,6 +54,7 @@ LISTING_SECONDS: Final = 60.0
 POLLING_SWEEP_SECONDS: Final = 0.5
 POLLING_LISTING_SECONDS: Final = 5.0
 SOON_SECONDS: Final = 0.2
+BREATH_SECONDS: Final = 0.003
 CHECKPOINT_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 1.0
 LAST_TURN_SECONDS: Final = 2.0
@@ -125,7 +127,7 @@ class Watcher:
         self._refusal = ""
         self._note: str | None = None
         self._list_at = self._sweep_at = self._save_at = 0.0
-        self._unsaved = False
+        self._unsaved = self._told_last = False
         self.caught_up = anyio.Event()
 
     # ------------------------------------------------------------------------------------------------ the bus
@@ -209,6 +211,8 @@ class Watcher:
             self._tell_state()
             await self._save()
             if not len(self._queue):
+                if self._told_last:  # lines come in bursts; two turns for them cost half of four
+                    await anyio.sleep(BREATH_SECONDS)
                 with anyio.move_on_after(max(0.0, min(self._list_at, self._sweep_at) - time.monotonic())):
                     await self._bell.wait()
         await self._save(last=True)
@@ -228,6 +232,7 @@ class Watcher:
             await self._sweep()
         heard += await self._look()
         announcements = self._take(heard)
+        self._told_last = bool(announcements)
         if announcements:
             await self._publish(client, announcements)
             self._unsaved = True

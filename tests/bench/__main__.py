@@ -14,8 +14,10 @@ PARTS = {
     "gateway": ("the gateway beside nginx and no gateway at all", ["--quick"]),
     "bus": ("published, committed, acknowledged, delivered", []),
     "fold": ("replay through the registry's fold", []),
+    "discovery": ("what it costs to know every agent, and how soon one is known", ["--rounds", "20"]),
     "identity": ("connection → process → terminal", ["--rounds", "500"]),
     "history": ("the first page over 20,000 old files", ["--rounds", "3"]),
+    "rollout": ("a line in a rollout → its event on the bus; what old files cost", ["--seconds", "5"]),
     "restart": ("killed → READY again", ["--kills", "20", "--starts", "2"]),
 }
 

@@ -53,7 +53,8 @@ class System:
     def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return an environment with nothing of this terminal in it."""
         plain = {name: os.environ[name] for name in ("PATH", "LANG", "HOME", "TMPDIR") if name in os.environ}
-        return {**plain, "TABWIRE_HOME": str(self.home), "TERM": "xterm-256color", **(extra or {})}
+        agents = {"CODEX_HOME": str(self.home / "codex"), "CLAUDE_CONFIG_DIR": str(self.home / "claude")}  # not the user's
+        return {**plain, **agents, "TABWIRE_HOME": str(self.home), "TERM": "xterm-256color", **(extra or {})}
 
     def command(self, *arguments: str) -> list[str]:
         """Return the argument list of a ``tabwire`` command."""

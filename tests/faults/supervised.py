@@ -52,7 +52,7 @@ class Supervised:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd=ROOT,
-            env={**os.environ, **self.environ},
+            env={**os.environ, "CODEX_HOME": f"{self.home}/codex", "CLAUDE_CONFIG_DIR": f"{self.home}/claude", **self.environ},
             start_new_session=True,
         )
         orders = {
