@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemas.identity import process_id
+from tests.e2e.claude import Claude, needs_claude
 from tests.e2e.codex import Codex, needs_codex
 from tests.e2e.system import DEADLINE, System, running
 
@@ -37,9 +38,13 @@ def hook(
 
 def hooks_file(system: System) -> str:
     """Write Codex's hooks.json with our command for every event."""
-    command = f"TABWIRE_HOME={system.home} {sys.executable} -m actors.cli hook codex"
-    entry = [{"hooks": [{"type": "command", "command": f"cd {Path.cwd()} && {command}", "timeout": 10}]}]
+    entry = [{"hooks": [{"type": "command", "command": command_of(system, "codex"), "timeout": 10}]}]
     return json.dumps({"hooks": dict.fromkeys(EVENTS, entry)})
+
+
+def command_of(system: System, agent: str) -> str:
+    """Write the command of a hook, to be run from this repository."""
+    return f"cd {Path.cwd()} && TABWIRE_HOME={system.home} {sys.executable} -m actors.cli hook {agent}"
 
 
 @needs_codex
@@ -70,6 +75,31 @@ def test_codex_reports_its_session_its_turn_and_its_end(tmp_path: Path) -> None:
         assert "say hooked" not in exported
         ours = [row["session"] for row in system.sessions().values() if row["cwd"] == str(codex.work)]
         assert ours == [session]  # others of this machine are in the table too
+
+
+@needs_claude
+def test_claude_code_reports_by_command_and_by_http(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as system:
+        claude = Claude(tmp_path, system)
+        command = {"type": "command", "command": command_of(system, "claude")}
+        http = {"type": "http", "url": f"http://127.0.0.1:{system.gateway_port}/hooks/claude"}
+        hooks = {"SessionStart": command, **dict.fromkeys(("UserPromptSubmit", "Stop", "SessionEnd"), http)}
+        settings = tmp_path / "settings.json"
+        settings.write_text(json.dumps({"hooks": {name: [{"hooks": [hook]}] for name, hook in hooks.items()}}))
+        answer = claude.ask("say rutabaga", "--settings", str(settings), terminal=TAB)
+        assert "rutabaga" in answer["result"]
+        session = f"claude-{answer['session_id']}"
+        said = {one.envelope.data.hook: one.envelope.data for one in system.until_count("hook.received", 4, session=session)}
+        assert set(said) == set(hooks)
+        requests = system.until_count("request.attributed", session=session)
+        assert {one.process for one in said.values()} == {requests[0].envelope.data.process}
+        assert {(one.terminal, one.cwd) for one in said.values()} == {(f"wt:{TAB}", str(claude.work))}
+        assert {name: one.evidence[0].kind for name, one in said.items()} == {
+            "SessionStart": "ancestry",
+            **dict.fromkeys(("UserPromptSubmit", "Stop", "SessionEnd"), "socket owner"),
+        }
+        assert (said["SessionStart"].detail, said["SessionEnd"].detail) == ("startup", "other")
+        assert "rutabaga" not in system.tabwire("events", "export").stdout
 
 
 def test_a_hook_of_nobody_never_fails_and_says_nothing_on_stdout(tmp_path: Path) -> None:
