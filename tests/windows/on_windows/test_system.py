@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,15 @@ class System:
         assert done.returncode == code, done.stdout
         return done.stdout
 
+    def row_of(self, pid: int) -> dict[str, Any]:
+        """Wait for the row of a process."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            for row in self.sessions().values():
+                if row["process"] and row["process"]["pid"] == pid:
+                    return row
+        raise AssertionError(f"no row of process {pid}: {self.tabwire('sessions', '--all')}")
+
     def sessions(self) -> dict[str, dict[str, Any]]:
         rows = json.loads(self.tabwire("sessions", "--all", "--json"))["sessions"]
         return {row["session"]: row for row in rows}
@@ -92,6 +102,15 @@ def test_a_real_codex_in_a_tab_of_windows_terminal_is_verified_and_its_tab_is_na
     assert (row["verdict"], row["terminal"], row["agent"]) == ("verified", f"wt:{TAB}", "codex")
     assert Path(row["cwd"]) == system.home / "project"
     assert row["process"]["started"] > 0
+
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        [CODEX, "app-server"], env=system.environ(), stdin=subprocess.PIPE, stdout=quiet, stderr=quiet
+    ) as server:
+        waiting = system.row_of(server.pid)
+        server.kill()
+    assert (waiting["verdict"], waiting["terminal"], waiting["process_kind"]) == ("unverified", f"wt:{TAB}", "app_server")
+    assert waiting["requests"] == 0
 
     launched = system.tabwire("run", "--", "codex", "exec", "--skip-git-repo-check", 'say "hi" again')
     assert 'You said: say "hi" again' in launched
