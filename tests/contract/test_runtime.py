@@ -162,4 +162,4 @@ def test_an_actor_that_is_ready_gives_way_to_those_that_people_wait_for(scene: P
         "    actor.status('ready', str(niceness()))\n    await actor.stopping.wait()"
     )
     assert actor.until(Ready).facts["before"] == [ours]
-    assert actor.until(Status).note == f"[{BACKGROUND}]"
+    assert actor.until(Status).note == f"[{max(ours, BACKGROUND)}]"
