@@ -56,6 +56,7 @@ POLLING_LISTING_SECONDS: Final = 5.0
 SOON_SECONDS: Final = 0.2
 BREATH_SECONDS: Final = 0.003
 CHECKPOINT_SECONDS: Final = 2.0
+CHECKPOINT_EVENTS: Final = 5_000
 RETRY_SECONDS: Final = 1.0
 LAST_TURN_SECONDS: Final = 2.0
 MAX_JOBS: Final = 256
@@ -120,7 +121,7 @@ class Watcher:
         self._loop = anyio.lowlevel.current_token()
         self._hints = Hints(self._hint)
         self._reader = Reader()
-        self._position = 0
+        self._position = self._saved = 0
         self._epoch = ""
         self._void = False
         self._missing_hints = False
@@ -334,7 +335,8 @@ class Watcher:
     async def _save(self, *, last: bool = False) -> None:
         """Save where everything stands; called between two turns only."""
         now = time.monotonic()
-        if not self._unsaved or (now < self._save_at and not last):
+        much = self._position - self._saved > CHECKPOINT_EVENTS  # of others; a restart would have to read them again
+        if not (self._unsaved or much) or (now < self._save_at and not last):
             return
         body = body_of(self._tracker, tuple(self._memory.homes), time.time_ns())
         checkpoint = Checkpoint(epoch=self._epoch, position=self._position, body=body)
@@ -342,6 +344,7 @@ class Watcher:
             await anyio.to_thread.run_sync(lambda: save_checkpoint(self._actor.paths, _NAME, checkpoint, version=VERSION))
         except OSError as error:
             self._log.warning("the checkpoint could not be saved; a restart will read more", reason=str(error))
+        self._saved = checkpoint.position
         self._unsaved, self._save_at = False, time.monotonic() + CHECKPOINT_SECONDS
 
     def _tell_state(self) -> None:

@@ -62,5 +62,8 @@ class Memory:
 
 def body_of(tracker: Tracker, homes: tuple[Home, ...], now: int) -> Body:
     """Return what is worth keeping: not what has lain still for longer than the journal remembers by default."""
-    files = tuple(one for one in tracker.files.values() if one.mark.modified > now - _KEPT_NS or one.path in tracker.wanted)
-    return Body(files=files, wanted=tuple(path for path in tracker.wanted if path in tracker.at), homes=homes)
+    files = tuple(one for one in tracker.files.values() if one.mark.modified > now - _KEPT_NS)
+    kept = {one.path for one in files}
+    pending = tracker.listing.keys() - tracker.at.keys()
+    wanted = tuple(path for path in tracker.wanted if path in kept or path in pending)
+    return Body(files=files, wanted=wanted, homes=homes)
