@@ -51,3 +51,25 @@ def test_a_session_and_its_resumption(claude: Claude) -> None:
     journal = b"".join(file.read_bytes() for file in (system.home / "state/journal").iterdir())
     assert b"rutabaga" not in journal
     assert b"parsnip" not in journal
+
+
+def test_a_sub_agent_belongs_to_its_session(claude: Claude) -> None:
+    system = claude.system
+    call = r'[echo call=Agent arguments="{\"description\":\"d\",\"prompt\":\"a child\",\"subagent_type\":\"general-purpose\"}"]'
+    session = f"claude-{claude.ask(call + '[echo say=done]', '--allowedTools', 'Agent')['session_id']}"
+    (main,) = facts(system, "seen", 1, session=session, thread_kind="main")
+    (child,) = facts(system, "seen", 1, session=session, thread_kind="subagent")
+    assert child.parent_thread == main.thread
+    assert f"/{main.thread}/subagents/agent-{child.thread}.jsonl" in child.path
+    (ended,) = facts(system, "turn_ended", 1, session=session, thread=child.thread)
+    assert ended.outcome == "completed"
+    used = facts(system, "usage_recorded", 1, session=session, thread=child.thread)
+    completed = system.until_count("request.completed", 1, session=session, response=used[0].response)
+    assert completed[0].envelope.data.usage == used[0].usage
+
+
+def test_a_refused_turn_failed(claude: Claude) -> None:
+    session = f"claude-{claude.ask('[echo status=403 message=no]', code=None)['session_id']}"
+    (ended,) = facts(claude.system, "turn_ended", 1, session=session)
+    assert ended.outcome == "failed"
+    assert ended.code
