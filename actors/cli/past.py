@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from actors.transcripts.files import find
-from actors.transcripts.tree import Agent, Found, roots
+from actors.transcripts.tree import UUID, Agent, Found, roots
 from actors.transcripts.whole import all_facts, first_facts
 from bus.source import rfc3339
 from schemas.events import (
@@ -27,6 +27,7 @@ from schemas.events import (
 from schemas.rows import HistoryDetail, HistoryRow
 
 AGENTS: Final[tuple[Agent, ...]] = get_args(Agent)
+_TELLING_TIME: Final = "7"
 _HOMES: Final = {"codex": ("CODEX_HOME", ".codex"), "claude": ("CLAUDE_CONFIG_DIR", ".claude")}
 
 
@@ -146,17 +147,26 @@ def detail(found: Found, everything: Sequence[Found]) -> HistoryDetail | None:
 
 
 def _inside(row: HistoryRow, found: Found, everything: Sequence[Found]) -> Iterator[HistoryRow]:
-    """Yield the threads inside a conversation; they can only be younger than it, as their names sort by time."""
+    """Yield the threads inside a conversation: begun while its own file still grew, as far as ids tell when they were drawn."""
+    began, ended = _drawn(row.thread), found.mark.modified // 1_000_000
     for one in everything:
-        if one.root.agent != row.agent or one.path == found.path:
-            continue
-        if one.name.session not in ("", row.thread) or (row.agent == "codex" and one.name.thread < row.thread):
+        if one.root.agent != row.agent or one.path == found.path or one.name.session not in ("", row.thread):
             continue
         if row.agent == "claude" and not one.name.subagent:
+            continue
+        drawn = _drawn(one.name.thread)
+        if began is not None and drawn is not None and not began <= drawn <= ended:
             continue
         other, _ = _read(one)
         if other is not None and other.conversation == row.conversation:
             yield other
+
+
+def _drawn(thread: str) -> int | None:
+    """Return when an id was drawn, in milliseconds; None for one that does not tell (a UUID of another version)."""
+    if not UUID.fullmatch(thread) or thread[14] != _TELLING_TIME:
+        return None
+    return int(thread[:8] + thread[9:13], 16)
 
 
 class _Tally:

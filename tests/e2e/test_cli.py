@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pytest
 
 from actors.demo.cast import MODULE
 from schemas.envelope import Recorded
+from schemas.identity import process_session
 from tests.e2e.system import DEADLINE, System, running
 
 pytestmark = pytest.mark.e2e
@@ -99,6 +101,30 @@ def test_a_launched_agent_is_a_verified_session_with_its_tab(system: System) -> 
     assert system.tabwire("explain", "nothing-like-it", code=1).stdout == ""
     launch(system, "say three")
     assert "names" in system.tabwire("explain", "launch-", code=2).stderr
+
+
+def test_an_agent_without_a_request_is_behind_one_line_until_it_is_asked_for(system: System, tmp_path: Path) -> None:
+    program = tmp_path / "codex"
+    shutil.copy(Path(sys.executable).resolve(), program)
+    environ = system.environ({"PYTHONHOME": sys.base_prefix, "WT_SESSION": "eeeeeeee-1111-4111-8111-111111111111"})
+    with subprocess.Popen([str(program), "-c", "input()"], env=environ, stdin=subprocess.PIPE, cwd=tmp_path) as agent:
+        seen = system.until(lambda so_far: agent.pid in {pid_of(event) for event in so_far})
+        process = next(event.envelope.data.process for event in seen if pid_of(event) == agent.pid)
+        name = process_session(process)
+        system.until_count("session.seen", session=name)
+        assert system.sessions()[name]["verdict"] == "unverified"
+        summary = system.tabwire("sessions").stdout
+        assert name not in summary
+        assert re.search(r"^[0-9]+ unverified sessions? \(.*codex [0-9]+.*\): --all shows (it|them)", summary, re.MULTILINE)
+        line = next(line for line in system.tabwire("sessions", "--all").stdout.splitlines() if line.startswith(name))
+        assert "unverified" in line
+        assert str(tmp_path) in line
+        agent.communicate(b"end\n")
+
+
+def pid_of(event: Recorded) -> int | None:
+    """Return the process that was seen, if that is what an event tells."""
+    return int(event.envelope.data.process.pid) if event.envelope.type == "process.seen" else None
 
 
 def test_the_token_is_nowhere_but_where_it_must_be(system: System) -> None:
