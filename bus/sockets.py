@@ -7,14 +7,15 @@ signal is used up by any call that makes the socket process its commands, a send
 every wait, and after every send: if a send finds messages to read, a waiting reader is woken by cancelling its wait.
 Nothing here blocks: sends and receives are ``NOBLOCK`` and say when they could not be done.
 
-``anyio.wait_readable`` works on asyncio's selector and proactor loops and on trio; ``zmq.asyncio`` is a third as fast and
-does not. Limits are set on every socket, none is left to libzmq's defaults: high-water marks, frame size, handshake and
-heartbeat deadlines, linger. Must not know verbs, keys' owners, or what a frame means.
+``anyio.wait_readable`` works on asyncio's selector and proactor loops (see ``_LONGEST_WAIT``) and on trio; ``zmq.asyncio``
+is a third as fast and does not. Limits are set on every socket, none is left to libzmq's defaults: high-water marks, frame
+size, handshake and heartbeat deadlines, linger. Must not know verbs, keys' owners, or what a frame means.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, cast
@@ -38,6 +39,9 @@ _LINGER_MS = 200
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
 _SUBSCRIPTION_FRAME = 1024
+# Windows' event loop lets a thread of anyio's wait for sockets. A wait that ends just when another is cancelled may take the
+# next one with it (the thread removes by descriptor, not by wait), so none lasts long there.
+_LONGEST_WAIT = 0.05 if sys.platform.startswith("win") else math.inf
 
 # Plain numbers: zmq's flags are enumerations, and joining two for every frame costs as much as sending it.
 _LAST = int(zmq.NOBLOCK)
@@ -77,10 +81,11 @@ class Socket:
             return True
         deadline = anyio.current_time() + within
         while not self._has_message():
-            if anyio.current_time() >= deadline:
+            now = anyio.current_time()
+            if now >= deadline:
                 return False
             try:
-                with anyio.CancelScope(deadline=deadline) as self._waiting:
+                with anyio.CancelScope(deadline=min(deadline, now + _LONGEST_WAIT)) as self._waiting:
                     await anyio.wait_readable(self._fd)
             finally:
                 self._waiting = None

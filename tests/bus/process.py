@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import selectors
-import signal
+import queue
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from bus.connection import Connection, read_connection
 from bus.sockets import new_key_pair
@@ -26,6 +26,7 @@ class BrokerProcess:
         self.keys = {name: new_key_pair() for name in names}
         self.settings = settings
         self.lines: list[str] = []
+        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         (state / "run").mkdir(mode=0o700, exist_ok=True, parents=True)
 
@@ -41,6 +42,9 @@ class BrokerProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.bus.standalone_broker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        self._said = queue.SimpleQueue()
+        self._reader = threading.Thread(target=_pass_on, args=(self._process.stdout, self._said), daemon=True)
+        self._reader.start()
         allow = {public: name for name, (public, _) in self.keys.items()}
         asked = {"state": str(self.state), "allow": allow, **self.settings}
         assert self._process.stdin is not None
@@ -51,16 +55,16 @@ class BrokerProcess:
     def line(self, verb: str) -> str:
         """Wait for a line that starts with ``verb``."""
         assert self._process is not None
-        assert self._process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            while selector.select(DEADLINE):
-                line = str(self._process.stdout.raw.readline(), "utf-8")  # type: ignore[attr-defined]
-                self.lines.append(line)
-                if line.startswith(verb):
-                    return line
-                assert line, f"the broker ended with {self._process.wait()} before {verb}: {self.lines}"
-        raise AssertionError(f"no {verb} within {DEADLINE} s: {self.lines}")
+        end = time.monotonic() + DEADLINE
+        while True:
+            try:
+                line = self._said.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {verb} within {DEADLINE} s: {self.lines}") from None
+            self.lines.append(line)
+            if line.startswith(verb):
+                return line
+            assert line, f"the broker ended with {self._process.wait()} before {verb}: {self.lines}"
 
     @property
     def pid(self) -> int:
@@ -75,16 +79,16 @@ class BrokerProcess:
     def kill(self) -> None:
         """Kill it with SIGKILL, and wait until it is gone."""
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.kill()
         self.gone()
 
     def gone(self) -> int:
         """Wait until it has ended; return its exit code."""
         assert self._process is not None
         code = self._process.wait(DEADLINE)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._reader.join(DEADLINE)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._process = None
         return code
 
@@ -93,3 +97,12 @@ class BrokerProcess:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
             assert self.gone() == 0
+
+
+def _pass_on(pipe: IO[bytes] | None, said: queue.SimpleQueue[str]) -> None:
+    """Queue each line, and at last the end; in a thread, as nothing else can wait for a pipe everywhere."""
+    assert pipe is not None
+    with pipe:
+        for line in pipe:
+            said.put(line.decode())
+    said.put("")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import anyio.to_thread
 
 from bus.broker import BrokerSettings, serve_broker
 
@@ -38,7 +39,7 @@ async def _main(asked: dict[str, Any]) -> None:
     async with anyio.create_task_group() as group:
 
         async def watch() -> None:
-            await anyio.wait_readable(sys.stdin)
+            await anyio.to_thread.run_sync(sys.stdin.buffer.read)  # a pipe, which the event loop of Windows cannot wait for
             stopping.set()
 
         group.start_soon(watch)
