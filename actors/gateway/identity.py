@@ -102,20 +102,20 @@ class Identity:
 
     async def run(self) -> None:
         """Search, watch and keep the launches in view, until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            for _ in range(limits.SEARCHES):
-                tasks.start_soon(self._search)
-            tasks.start_soon(self._poll_launches)
-            try:
+        try:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(limits.SEARCHES):
+                    tasks.start_soon(self._search)
+                tasks.start_soon(self._poll_launches)
                 while True:
                     self._watch_wanted = anyio.Event()
                     waiting, self._pending = self._pending, []
                     for watch in waiting:
                         tasks.start_soon(self._await_exit, watch)
                     await self._watch_wanted.wait()
-            finally:
-                for watch in self._watched.values():
-                    watch.close()
+        finally:  # after the waits have ended: what is waited for must not be closed
+            for watch in self._watched.values():
+                watch.close()
 
     def accept(self, local: Address, remote: Address) -> Acquaintance:
         """Ask the kernel about a connection that was accepted just now."""

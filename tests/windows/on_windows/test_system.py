@@ -15,6 +15,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from actors.runtime.exits import OK
 CODEX = Path(r"Z:\w\codex\vendor\x86_64-pc-windows-msvc\bin\codex.exe")
 TAB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 NOT_RUNNING = 3
+ACTORS = len(("broker", "registry", "rollout", "discovery", "gateway", "echo"))
 pytestmark = pytest.mark.timeout(240)  # a start of everything takes Wine ten times as long as Windows
 
 
@@ -108,7 +111,14 @@ def test_a_real_codex_in_a_tab_of_windows_terminal_is_verified_and_its_tab_is_na
         [CODEX, "app-server"], env=system.environ(), stdin=subprocess.PIPE, stdout=quiet, stderr=quiet
     ) as server:
         waiting = system.row_of(server.pid)
+        ourselves = HTTPConnection("127.0.0.1", system.port)  # a caller that the gateway watches, and that lives on
+        ourselves.request("GET", "/v1/models")
+        assert ourselves.getresponse().status == HTTPStatus.OK
+        assert "stopped: " in (down := system.tabwire("down"))
+        ourselves.close()
+        assert down.count("(stopped (0))") == ACTORS, down
         server.kill()
+    system.tabwire("up")
     assert (waiting["verdict"], waiting["terminal"], waiting["process_kind"]) == ("unverified", f"wt:{TAB}", "app_server")
     assert waiting["requests"] == 0
 
@@ -126,7 +136,7 @@ def test_when_the_supervisor_is_killed_nothing_outlives_it_and_the_next_one_star
     status = json.loads(system.tabwire("status", "--json"))
     probe = choose_probe()
     actors = [probe.exit_watch(probe.identify(row["pid"])) for row in status["actors"]]
-    assert len(actors) >= len(("broker", "registry", "gateway", "echo"))
+    assert len(actors) == ACTORS
     psutil.Process(status["pid"]).kill()
     for watch in actors:
         assert select.select([watch.fileno()], [], [], 20)[0]
