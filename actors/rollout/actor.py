@@ -21,7 +21,6 @@ Must not know what lines say, nor what makes two files one (``tracking``).
 
 from __future__ import annotations
 
-import heapq
 import os
 import time
 from collections import deque
@@ -39,7 +38,8 @@ from actors.rollout.homes import own_homes, resolved_roots
 from actors.rollout.looking import Job
 from actors.rollout.memory import VERSION, Body, Memory, body_of
 from actors.rollout.reading import Reader, changed, survey
-from actors.rollout.tracking import Input, Look, Tracker, Wanted, step
+from actors.rollout.tracking import Input, Listing, Look, Tracker, Wanted, step
+from actors.rollout.waiting import Queue
 from actors.runtime.actor import Actor
 from actors.runtime.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from actors.transcripts.files import named
@@ -61,43 +61,9 @@ RETRY_SECONDS: Final = 1.0
 LAST_TURN_SECONDS: Final = 2.0
 MAX_JOBS: Final = 256
 MAX_HINTS: Final = 65_536
+MAX_FOLDERS: Final = 2_000  # that are compared at each sweep though hints seem to come
 _HINT_GRACE_NS: Final = 1_000_000_000
 _NAME: Final = "rollout"
-
-
-class Queue:
-    """Paths to look at: what just changed first, in its order; then what can wait, newest first, each path once."""
-
-    def __init__(self) -> None:
-        self._urgent: dict[str, None] = {}
-        self._later: list[tuple[int, str]] = []
-        self._waiting: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self._urgent) + len(self._waiting)
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._urgent or path in self._waiting
-
-    def add(self, look: Look) -> None:
-        """Put a path in line."""
-        if look.urgent:
-            self._urgent[look.path] = None
-        elif look.path not in self._waiting:
-            self._waiting.add(look.path)
-            heapq.heappush(self._later, (-look.newest, look.path))
-
-    def take(self, count: int) -> list[str]:
-        """Take the first paths; at least one that could wait is among them, so that it never starves."""
-        taken = dict.fromkeys(list(self._urgent)[:count])
-        for path in taken:
-            del self._urgent[path]
-        for _ in range(max(1, count - len(taken))):
-            if self._later:
-                path = heapq.heappop(self._later)[1]
-                self._waiting.discard(path)
-                taken[path] = None
-        return list(taken)
 
 
 class Watcher:
@@ -124,7 +90,7 @@ class Watcher:
         self._position = self._saved = 0
         self._epoch = ""
         self._void = False
-        self._missing_hints = False
+        self._missing_hints = self._hinting = False
         self._refusal = ""
         self._note: str | None = None
         self._list_at = self._sweep_at = self._save_at = 0.0
@@ -239,14 +205,17 @@ class Watcher:
             self._unsaved = True
 
     def _take(self, heard: Iterable[Input]) -> list[Announcement]:
-        recent = time.time_ns() - self._hours * 3600 * 10**9
+        recent = self._recent()
         announcements = []
         for one in heard:
+            late = time.time_ns() - _HINT_GRACE_NS if isinstance(one, Listing) and self._hinting else 0
             for output in step(self._tracker, one, recent):
-                if isinstance(output, Look):
-                    self._queue.add(output)
-                else:
+                if not isinstance(output, Look):
                     announcements.append(output)
+                    continue
+                if output.newest:
+                    self._suspect(output.path, output.newest, late)
+                self._queue.add(output)
         if self._tracker.lost:
             self._list_soon()
         return announcements
@@ -299,8 +268,8 @@ class Watcher:
         self._roots = resolved_roots([*self._own, *self._memory.homes])
         folders = [root.folder for root in self._roots]
         anew = self._missing_hints or bool(self._hints.trouble)
-        await anyio.to_thread.run_sync(lambda: self._hints.watch(folders, anew=anew))
-        self._missing_hints = False
+        begun = await anyio.to_thread.run_sync(lambda: self._hints.watch(folders, anew=anew))
+        self._hinting, self._missing_hints = not begun, False  # nothing was hinted at before it was watched
         surveyed = await anyio.to_thread.run_sync(survey, self._roots)
         self._folders, self._unread = surveyed.folders, surveyed.troubles
         now = time.monotonic()
@@ -310,17 +279,30 @@ class Watcher:
 
     async def _sweep(self) -> None:
         """Compare what is followed with what is known of it."""
-        marks = [(one.path, one.mark) for one in self._tracker.files.values() if one.path is not None]
-        differing, folders_changed = await anyio.to_thread.run_sync(changed, marks, self._folders)
+        recent, wanted = self._recent(), self._tracker.wanted
+        marks = [
+            (one.path, one.mark)
+            for one in self._tracker.files.values()
+            if one.path is not None and (one.mark.modified >= recent or one.path in wanted)  # a listing finds the others
+        ]
+        folders = self._folders if self._polling or len(self._folders) <= MAX_FOLDERS else {}
+        differing, folders_changed = await anyio.to_thread.run_sync(changed, marks, folders)
         late = time.time_ns() - _HINT_GRACE_NS
         for path, modified in differing.items():
-            known = path in self._queue or path in self._tracker.troubled
-            if not known and modified < late and not self._polling:
-                self._missing_hints = True
+            self._suspect(path, modified, late)
             self._queue.add(Look(path))
         if folders_changed:
             self._list_at = 0.0
         self._sweep_at = time.monotonic() + self._sweep_seconds
+
+    def _suspect(self, path: str, modified: int, late: int) -> None:
+        """Take that hints are missing if a file changed long enough ago and there is no reason yet to look at it."""
+        if modified < late and not (self._polling or path in self._queue or path in self._tracker.troubled):
+            self._missing_hints = True
+            self._list_at = min(self._list_at, time.monotonic() + POLLING_LISTING_SECONDS)
+
+    def _recent(self) -> int:
+        return time.time_ns() - self._hours * 3600 * 10**9
 
     @property
     def _polling(self) -> bool:

@@ -88,6 +88,7 @@ class _Line(Struct):
     promptSource: Word | None = None  # noqa: N815
     uuid: Id | None = None
     isMeta: bool | None = None  # noqa: N815
+    isSidechain: bool | None = None  # noqa: N815
     permissionMode: Word | None = None  # noqa: N815
     requestId: Id | None = None  # noqa: N815
     isApiErrorMessage: bool | None = None  # noqa: N815
@@ -132,11 +133,15 @@ def read(thread: Thread, place: Place, line: bytes, end: int) -> Told:
         if told.sessionId is None or told.cwd is None:
             return _ignored(thread)
         thread, facts = _seen(thread, place, told, end)
-    if told.type == "user":
-        return _user(thread, spot, told, facts)
-    if told.type == "assistant":
-        return _assistant(thread, spot, told, facts)
-    return replace(thread, ignored=thread.ignored + 1), tuple(facts)
+    if told.isSidechain and not place.subagent:  # older versions kept sub-agents in the file of their session
+        thread = _used(thread, spot, told, facts) if told.type == "assistant" else thread
+    elif told.type == "user":
+        thread = _user(thread, spot, told, facts)
+    elif told.type == "assistant":
+        thread = _assistant(thread, spot, told, facts)
+    else:
+        thread = replace(thread, ignored=thread.ignored + 1)
+    return thread, tuple(facts)
 
 
 def _ignored(thread: Thread) -> Told:
@@ -194,29 +199,38 @@ def _settled(thread: Thread, spot: Spot, line: _Line, facts: list[Fact], model: 
     return replace(thread, settings=settings, told=settings)
 
 
-def _user(thread: Thread, spot: Spot, line: _Line, facts: list[Fact]) -> Told:
+def _user(thread: Thread, spot: Spot, line: _Line, facts: list[Fact]) -> Thread:
     thread = _settled(thread, spot, line, facts, None)
     content = bytes(line.message.content) if line.message else b""
     if _is_interruption(content):
         thread = _final(thread, spot, facts)
-        return _ended(thread, spot, facts, "aborted", "interrupted"), tuple(facts)
+        return _ended(thread, spot, facts, "aborted", "interrupted")
     if line.isMeta or _is_result(content):
-        return thread, tuple(facts)
+        return thread
     prompt = line.promptId or line.uuid or f"offset-{spot.end}"
     thread = replace(_final(thread, spot, facts), prompt=prompt)
     if thread.turn == prompt or content.startswith(_COMMAND):  # a command may be followed by no answer at all
-        return thread, tuple(facts)
-    return _started(thread, spot, line, facts), tuple(facts)
+        return thread
+    return _started(thread, spot, line, facts)
 
 
-def _assistant(thread: Thread, spot: Spot, line: _Line, facts: list[Fact]) -> Told:
+def _assistant(thread: Thread, spot: Spot, line: _Line, facts: list[Fact]) -> Thread:
     message = line.message or _Message()
     if line.isApiErrorMessage:
         thread = _final(thread, spot, facts)
-        return _ended(thread, spot, facts, "failed", word(line.error) or "api_error"), tuple(facts)
+        return _ended(thread, spot, facts, "failed", word(line.error) or "api_error")
     if not thread.turn and thread.prompt:
         thread = _started(thread, spot, line, facts)
     thread = _settled(thread, spot, line, facts, message.model)
+    thread = _used(thread, spot, line, facts)
+    if (message.stop_reason or "") not in _GOING_ON:
+        thread = _ended(thread, spot, facts, "completed", "")
+    return thread
+
+
+def _used(thread: Thread, spot: Spot, line: _Line, facts: list[Fact]) -> Thread:
+    """Take what a response cost so far; tell it when it is final."""
+    message = line.message or _Message()
     request = line.requestId or message.id
     if request is not None and message.usage is not None and request != thread.last_request:
         if thread.held is not None and thread.held.request != request:
@@ -226,9 +240,7 @@ def _assistant(thread: Thread, spot: Spot, line: _Line, facts: list[Fact]) -> To
         thread = replace(thread, held=held)
         if message.stop_reason:
             thread = _final(thread, spot, facts)
-    if (message.stop_reason or "") not in _GOING_ON:
-        thread = _ended(thread, spot, facts, "completed", "")
-    return thread, tuple(facts)
+    return thread
 
 
 def _final(thread: Thread, spot: Spot, facts: list[Fact]) -> Thread:

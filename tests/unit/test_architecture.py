@@ -62,7 +62,7 @@ PURE = (
     *(f"actors.discovery.{name}" for name in ("account", "codex_daemon", "endpoints", "holdings", "portrait", "terms")),
     *(f"actors.transcripts.{name}" for name in ("claude", "codex", "facts", "lines", "story", "tree")),
     *(f"actors.discovery.{name}" for name in ("codex_daemon", "websocket")),
-    *(f"actors.rollout.{name}" for name in ("announcing", "looking", "tracking")),
+    *(f"actors.rollout.{name}" for name in ("announcing", "looking", "tracking", "waiting")),
     *(f"actors.probe.windows.{name}" for name in ("command_line", "layout", "tables")),
     *(f"actors.probe.{name}" for name in ("always_survey", "by_tuple", "macos.records")),
     "actors.runtime.contract",

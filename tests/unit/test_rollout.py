@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.rollout.actor import Queue
 from actors.rollout.announcing import Announcement, Told, announced, moved, recalled
 from actors.rollout.homes import own_homes, resolved_roots
 from actors.rollout.looking import Absent, Identified, Progress, Refused, Unnamed
 from actors.rollout.memory import Body, Memory, body_of
 from actors.rollout.tracking import Followed, Input, Listing, Look, Output, Tracker, Wanted, step
+from actors.rollout.waiting import Queue
 from actors.transcripts.facts import Thread
 from actors.transcripts.lines import Position
 from actors.transcripts.tree import Found, Mark, Name, Root

@@ -253,6 +253,19 @@ def test_turns_of_claude_that_end_badly_or_never_began() -> None:
     assert [fact.turn for fact in told if isinstance(fact, TranscriptTurnStarted)] == ["p1", "p2"]
 
 
+def test_a_sub_agent_in_the_file_of_its_session_counts_and_is_no_turn() -> None:
+    told = facts_of(
+        claude("user", promptId="p1", message={"content": "secret"})
+        + claude("user", promptId="p2", isSidechain=True, message={"content": "secret"})
+        + answer("r1", "end_turn", 5).replace(b'"type": "assistant"', b'"type": "assistant", "isSidechain": true')
+        + answer("r2", "end_turn", 3),
+        "claude",
+        session=THREAD,
+    )
+    assert [fact.usage.output for fact in told if isinstance(fact, TranscriptUsageRecorded)] == [5, 3]
+    assert [fact.turn for fact in told if isinstance(fact, TranscriptTurnStarted | TranscriptTurnEnded)] == ["p1", "p1"]
+
+
 def test_a_sub_agent_of_claude_belongs_to_its_session_and_copied_lines_to_nobody() -> None:
     told = facts_of(
         claude("user", session=uuid(9), promptId="old", message={"content": "secret"})
