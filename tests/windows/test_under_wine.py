@@ -49,5 +49,9 @@ def test_the_whole_system_with_the_real_codex_on_windows() -> None:
     inside("tests/windows/on_windows/test_system.py")
 
 
+def test_the_bus_on_the_event_loop_of_windows() -> None:
+    inside("tests/contract/test_bus.py")
+
+
 def test_what_is_pure_on_windows_too() -> None:
     inside("tests/unit/test_probe_windows.py", "tests/unit/test_probe_wsl.py", "tests/properties/test_probe_windows.py")
