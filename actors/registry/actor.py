@@ -37,6 +37,7 @@ READY_SECONDS: Final = 0.3
 ANSWER_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 1.0
 BATCH: Final = 500
+LINGER_SECONDS: Final = 0.05  # announcements of this time are published together
 MAX_ROWS: Final = 2_000  # the most recently seen; the others are counted in the answer
 MAX_WAITING: Final = 10_000  # effects not yet published; folding waits when there are more
 _PUBLISHED_AT_ONCE: Final = 256
@@ -56,7 +57,7 @@ class Announcements:
         """Put effects in line, except those that are in it or were published."""
         for effect in effects:
             if effect.id not in self._sent:
-                self._waiting.setdefault(effect.id, effect)
+                self._waiting[effect.id] = effect  # of two statuses that follow the same one, the newer
                 self._changed.set()
 
     def forget(self) -> None:
@@ -66,10 +67,11 @@ class Announcements:
         self._shorter.set()
 
     async def some(self) -> list[Effect]:
-        """Wait for effects and return the first ones."""
+        """Wait for effects, and a moment for more that come together with them; return the first ones."""
         while not self._waiting:
             self._changed = anyio.Event()
             await self._changed.wait()
+            await anyio.sleep(LINGER_SECONDS)
         return list(self._waiting.values())[:_PUBLISHED_AT_ONCE]
 
     def done(self, effects: Iterable[Effect]) -> None:

@@ -63,7 +63,7 @@ def linked(state: State, event: Recorded, data: SessionLinked) -> None:
 
 def status_changed(state: State, event: Recorded, data: SessionStatusChanged) -> None:
     """Remember the status that was announced last."""
-    if (session := _announced(state, event, data.session)) is not None:
+    if (session := _announced(state, event, data.session, more=False)) is not None:
         session.announced.status, session.announced.status_id = data, event.envelope.id
 
 
@@ -82,11 +82,14 @@ def returned(state: State, event: Recorded, data: SessionReturned) -> None:
         state.departed.pop(data.session, None)
 
 
-def _announced(state: State, event: Recorded, name: SessionId, agent: str = "") -> Session | None:
+def _announced(state: State, event: Recorded, name: SessionId, agent: str = "", *, more: bool = True) -> Session | None:
     if not event.envelope.source.startswith(_REGISTRY):
         state.count("session facts that the registry did not say")
         return None
     session = session_of(state, name, agent or agent_of(name), event)
     session.announced.seen = True
-    state.stir(name)
+    if more:
+        state.stir(name)
+    else:
+        state.dirty.setdefault(name, False)
     return session

@@ -34,6 +34,10 @@ def judged(state: State, session: Session) -> Iterator[tuple[File, str]]:
     if transcript is None:
         return
     held = {claim.path for claim in session.claims.values() if claim.path is not None and not claim.rejected}
+    if len(transcript.files) == 1:  # nearly always
+        (only,) = transcript.files.values()
+        yield only, _against(only, [], held if only.thread == main_thread(session) else set())
+        return
     by_thread: dict[str, list[File]] = {}
     for file in transcript.files.values():
         by_thread.setdefault(file.thread, []).append(file)

@@ -42,6 +42,9 @@ def canonical(state: State, session: SessionId) -> SessionId:
 
 def counted(session: Session) -> list[Claim]:
     """Return the claims whose requests count for a session: its own, and what its process claimed of others in vain."""
+    if not session.disputes and len(session.claims) == 1:  # nearly always
+        (only,) = session.claims.values()
+        return [] if only.rejected else [only]
     own = [claim for claim in session.claims.values() if not claim.rejected]
     if session.disputes:
         own += [claim for claim in session.disputes.values() if claim.rejected]
@@ -229,9 +232,18 @@ def terminals(state: State, session: Session) -> tuple[TerminalKey, ...]:
     return tuple(found)
 
 
-def launch_of(session: Session) -> LaunchId | None:
-    """Return the launch that a session came from last."""
-    return next(reversed(session.launches), None)
+def launch_of(state: State, session: Session) -> LaunchId | None:
+    """Return the launch of the process that spoke for a session last, or else the launch that the session itself is."""
+    found: list[tuple[str, LaunchId]] = []
+    for claim in counted(session):
+        process = None if claim.process is None else state.processes.get(claim.process)
+        launch = claim.launch or (None if process is None else process.launch)
+        if launch is not None:
+            found.append((claim.last, launch))
+    if found:
+        return max(found)[1]
+    made = {claim.launch for claim in session.claims.values() if claim.rejected}
+    return max((name for name in session.launches if name not in made), default=None)
 
 
 def shared(state: State, session: Session) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actors.registry.judgement import counted, current, proof
+from actors.registry.judgement import counted, current, launch_of, proof
 from actors.registry.state import Process, Session, State
 from schemas.evidence import Rank
 from schemas.identity import process_id
@@ -33,7 +33,7 @@ def _unheard(state: State, session: Session, process: Process) -> Iterator[str]:
     daemon = _daemon(state, session, process)
     endpoint = process.endpoint
     advice = f"`tabwire run {process.agent}` points it here"
-    if endpoint is None or session.launches:
+    if endpoint is None or launch_of(state, session) is not None:
         yield "no request through the gateway yet"
     elif endpoint.verdict == "gateway":
         yield f"no request through the gateway yet; it is configured for this gateway ({endpoint.source})"
@@ -50,7 +50,11 @@ def _unheard(state: State, session: Session, process: Process) -> Iterator[str]:
 
 def _daemon(state: State, session: Session, process: Process) -> Process | None:
     """Return a shared daemon that may send for a TUI; one that has a conversation of its own sends itself."""
-    if process.kind != "tui" or session.launches or any(claim.rank <= Rank.KERNEL for claim in session.claims.values()):
+    if (
+        process.kind != "tui"
+        or launch_of(state, session) is not None
+        or any(claim.rank <= Rank.KERNEL for claim in session.claims.values())
+    ):
         return None
     living = (
         other

@@ -142,7 +142,7 @@ def _row(state: State, session: Session, now: str, aliases: tuple[SessionId, ...
     terminal, terminal_missing = judgement.terminal(state, session)
     latest = max(claims, key=lambda claim: (claim.last_position, str(claim.process)), default=None)
     proven = judgement.proof(session) is not None
-    launch = judgement.launch_of(session)
+    launch = judgement.launch_of(state, session)
     launched = None if launch is None else state.launches.get(launch)
     first = min((session, *former), key=lambda held: held.at.position)
     last = max((session, *former), key=lambda held: held.last_position)
@@ -250,19 +250,22 @@ def _evidence(state: State, session: Session) -> tuple[EvidenceLine, ...]:
     for other in former:
         if other is not None and other is not session and judgement.canonical(state, other.id) == session.id:
             lines += [(line, "") for line in other.lines.values()]
-    overruled = {line.evidence.value: reason for process in held for line, reason in judgement.contradicted(process)}
+    overruled = {
+        (process_id(process.key), line.evidence.value): reason
+        for process in held
+        for line, reason in judgement.contradicted(process)
+    }
+    everywhere = {value: reason for (_, value), reason in sorted(overruled.items(), reverse=True)}
     named = {line.evidence.value for line, _ in lines}
-    lines += [
-        (line, process_id(one.key))
-        for one in held
-        for key, line in one.terminals.items()
-        if key in overruled and key not in named
-    ]
+    for process in held:
+        about = process_id(process.key)
+        lines += [(line, about) for key, line in process.terminals.items() if (about, key) in overruled and key not in named]
     merged: dict[tuple[Evidence, str], EvidenceLine] = {}
     for line, about in sorted({id(line): (line, about) for line, about in lines}.values(), key=lambda one: one[0].position):
         said = line.evidence
-        if said.proves == "terminal" and not said.rejected and said.value in overruled:
-            said = rejected(said, overruled[said.value])
+        reason = overruled.get((about, said.value), "") if about else everywhere.get(said.value, "")
+        if said.proves == "terminal" and not said.rejected and reason:
+            said = rejected(said, reason)
         merged[said, about] = _line(line, said, about, merged.get((said, about)))
     found = [*merged.values(), *_aside(state, session)]
     return tuple(sorted(found, key=_by_rank))

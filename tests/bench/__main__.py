@@ -15,6 +15,7 @@ PARTS = {
     "bus": ("published, committed, acknowledged, delivered", []),
     "fold": ("replay through the registry's fold", []),
     "discovery": ("what it costs to know every agent, and how soon one is known", ["--rounds", "20"]),
+    "registry": ("1,000 sessions and 100 changes a second", []),
     "identity": ("connection → process → terminal", ["--rounds", "500"]),
     "history": ("the first page over 20,000 old files", ["--rounds", "3"]),
     "rollout": ("a line in a rollout → its event on the bus; what old files cost", ["--seconds", "5"]),

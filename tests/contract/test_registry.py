@@ -12,11 +12,12 @@ import anyio
 import pytest
 
 from actors.registry.replay import replay
-from actors.runtime.contract import Ready
+from actors.runtime.clock import Clock, take_anchor
+from actors.runtime.contract import Anchor, Ready
 from bus.client import CaughtUp, Client, RefusedError, connect
 from bus.connection import read_connection
 from bus.journal import Journal
-from bus.source import Source
+from bus.source import Source, rfc3339
 from schemas.commands import ExplainSession, ListSessions
 from schemas.envelope import Recorded, subject
 from schemas.rows import SessionTable
@@ -25,6 +26,7 @@ from tests.story import OTHER_TAB, TAB, Story, process, provisional
 
 pytestmark = pytest.mark.e2e
 DEADLINE = 20.0
+HOUR = 3_600_000_000_000
 STATUS = "session.status_changed"
 L = "launch-0123456789ab"
 
@@ -54,7 +56,8 @@ def run(work: Callable[[], Awaitable[Any]]) -> Any:
 async def publish(home: Place, story: Story) -> None:
     """Publish what a story told, each source with its own key, in the story's order."""
     async with client(home, "gateway") as gateway, client(home) as user:
-        speakers = {"actor": (gateway, Source("/actor/gateway/0123456789ab")), "client": (user, Source("/client/run/77"))}
+        own = Source("/actor/gateway/0123456789ab", Clock(home.anchor or take_anchor()))
+        speakers = {"actor": (gateway, own), "client": (user, Source("/client/run/77"))}
         for event in story.journal:
             speaker, source = speakers[event.envelope.source.split("/")[1]]
             await speaker.publish([source.envelope(subject("request", "told"), event.envelope.data)])
@@ -82,10 +85,11 @@ async def settled(home: Place, table: SessionTable) -> SessionTable:
     """Wait until each session's status is announced as it is, and return the table that shows them."""
     async with client(home) as user, user.feed(0) as feed:
         said: dict[str, str] = {}
+        wanted = {row.session: row.status for row in table.sessions}
         async for told in feed:
             if isinstance(told, Recorded) and told.envelope.type == STATUS:
                 said[told.envelope.data.session] = told.envelope.data.status
-            if isinstance(told, Recorded) and said == {row.session: row.status for row in table.sessions}:
+            if isinstance(told, Recorded) and wanted.items() <= said.items():
                 break
     return await table_after(home, 0)
 
@@ -173,9 +177,15 @@ def test_a_late_registry_announces_what_it_missed_and_a_restarted_one_nothing(ho
 def test_killed_under_load_it_announces_everything_once_and_agrees_with_replay(home: Place) -> None:
     story = Story()
     for number in range(60):
-        story.request(f"codex-{number}", process(100 + number))
+        name, key = f"codex-{number}", process(100 + number)
+        story.seen(key, terminal=f"wt:{number}", started="2026-11-21T00:00:00Z")
+        story.found(key, name)
+        story.transcript(name)
+        story.turn(name)
+        story.request(name, key, process_kind="tui")
+        story.turn(name, "completed")
         if number % 3 == 0:
-            story.exited(process(100 + number))
+            story.exited(key)
 
     async def kill_again_and_again() -> SessionTable:
         registries: list[ActorProcess] = []
@@ -187,17 +197,45 @@ def test_killed_under_load_it_announces_everything_once_and_agrees_with_replay(h
                 registries[-1].process.kill()
                 await anyio.to_thread.run_sync(registries[-1].exit_code)
         home.start("registry").until(Ready)
-        return await settled(home, await table_after(home, 140))
+        return await settled(home, await table_after(home, 260))
 
     told = run(kill_again_and_again)
     said = Counter((envelope.type, envelope.data.session) for envelope in announced(home))
     assert said == Counter(
         [
             *(("session.seen", f"codex-{number}") for number in range(60)),
+            *(("session.seen", provisional(process(100 + number))) for number in range(60)),
+            *(("session.identified", f"codex-{number}") for number in range(60)),
             *(("session.verified", f"codex-{number}") for number in range(60)),
             *(("session.gone", f"codex-{number}") for number in range(0, 60, 3)),
         ]
     )
     assert replay(journal(home), until_position=told.as_of.position, now=told.as_of.time) == told
     last = {envelope.data.session: envelope.data.status for envelope in announced(home, statuses=True)}
-    assert last == {f"codex-{number}": "idle" if number % 3 else "gone" for number in range(60)}
+    final = {f"codex-{number}": "idle" if number % 3 else "gone" for number in range(60)}
+    assert {name: status for name, status in last.items() if not name.startswith("proc-")} == final
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_a_wall_clock_that_was_set_by_an_hour_since_the_start_changes_nothing(tmp_path: Path, jump: int) -> None:
+    taken = take_anchor()
+    anchor = Anchor(wall=taken.wall - jump, steady=taken.steady)  # what the supervisor would have read before the jump
+    clock = Clock(anchor)
+    with place(tmp_path) as home:
+        home.anchor = anchor
+        began = rfc3339(clock())
+        for name in ("broker", "registry"):
+            home.start(name).until(Ready)
+        story = Story()
+        story.request("codex-01a1", process(41))
+        story.request("codex-01b2", process(42), end="")
+        run(lambda: publish(home, story))
+        told = run(lambda: table_after(home, 4))
+        assert began < told.as_of.time < rfc3339(clock())
+        for row in told.sessions:
+            assert began < row.first_seen <= row.last_seen <= told.as_of.time
+            assert (row.activity, began < row.status_since <= told.as_of.time) == ("active", True)
+        stamps = [event.stamp.recordedtime for event in journal(home)]
+        assert stamps == sorted(stamps)
+        assert all(began < stamp for stamp in stamps)
+        assert all(began < envelope.time for envelope in announced(home))

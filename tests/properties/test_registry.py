@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,7 +16,21 @@ from schemas import events as e
 from schemas.envelope import Envelope, Recorded, Stamp
 from schemas.evidence import Evidence, Rank
 from schemas.identity import ProcessKey, SessionId, process_session
-from tests.story import CLIENT, DISCOVERY, EPOCH, GATEWAY, REGISTRY, clock, header, holder, kernel, process, token
+from tests.story import (
+    CLIENT,
+    DISCOVERY,
+    EPOCH,
+    GATEWAY,
+    REGISTRY,
+    ROLLOUT,
+    clock,
+    declared,
+    header,
+    holder,
+    kernel,
+    process,
+    token,
+)
 
 PROCESSES = [process(pid) for pid in (11, 12, 13)] + [process(11, boot="boot-2")]
 CONVERSATIONS = ["codex-a", "codex-b", "claude-c"]
@@ -110,6 +125,95 @@ any_event = st.one_of(
     ),
     st.builds(e.ProcessExited, process=pick(PROCESSES)),
     st.builds(
+        e.ProcessConversationFound,
+        process=pick(PROCESSES),
+        agent=pick(["codex", "claude"]),
+        session=pick(SESSIONS),
+        conversation=pick(["codex:a", "claude:c"]),
+        thread=pick(["t1", "a", None]),
+        transcript=pick(["/r/1", "/r/2", None]),
+        evidence=st.lists(evidence, max_size=2).map(tuple),
+    ),
+    st.builds(
+        e.ProcessConversationLost,
+        process=pick(PROCESSES),
+        agent=st.just("codex"),
+        session=pick(SESSIONS),
+        conversation=st.just("codex:a"),
+        reason=st.just("closed"),
+    ),
+    st.builds(
+        e.HookReceived,
+        agent=st.just("codex"),
+        hook=pick(["Stop", "PermissionRequest", "UserPromptSubmit", "Notification"]),
+        detail=pick(["", "permission_prompt"]),
+        session=maybe_session,
+        process=maybe_process,
+        process_kind=pick(KINDS),
+        launch=pick([*LAUNCHES, None]),
+        terminal=pick(TERMINALS),
+        evidence=st.lists(evidence, max_size=2).map(tuple),
+    ),
+    st.builds(
+        e.TranscriptSeen,
+        session=pick(SESSIONS),
+        conversation=st.just("codex:a"),
+        agent=st.just("codex"),
+        thread=pick(["a", "b", "t1"]),
+        thread_kind=pick(["main", "subagent", "review"]),
+        path=pick(["/r/1", "/r/2"]),
+        file=pick(["f1", "f2"]),
+        offset=st.just(1),
+        agent_provider=pick(["", "openai"]),
+        forked_from=pick(["codex:b", "codex:a", None]),
+    ),
+    st.builds(
+        e.TranscriptMoved, session=pick(SESSIONS), file=pick(["f1", "f2"]), path=pick(["/r/3", None]), archived=st.booleans()
+    ),
+    st.builds(
+        e.TranscriptTurnStarted,
+        session=pick(SESSIONS),
+        file=pick(["f1", "f2", "f3"]),
+        offset=st.just(1),
+        thread=pick(["a", "b"]),
+        turn=st.just("t"),
+        at=pick(["", NOW, "2020-01-01T00:00:00Z", "no time"]),
+    ),
+    st.builds(
+        e.TranscriptTurnEnded,
+        session=pick(SESSIONS),
+        file=pick(["f1", "f2"]),
+        offset=st.just(1),
+        thread=pick(["a", "b"]),
+        turn=st.just("t"),
+        outcome=pick(["completed", "failed", "aborted"]),
+    ),
+    st.builds(
+        e.TranscriptUsageRecorded,
+        session=pick(SESSIONS),
+        file=pick(["f1", "f2"]),
+        offset=st.just(1),
+        thread=pick(["a", "b"]),
+        response=pick(["s1", "s2"]),
+        usage=st.builds(e.Usage, input=st.integers(0, 9), total=st.integers(0, 9)),
+    ),
+    st.builds(
+        e.TranscriptSettingsChanged,
+        session=pick(SESSIONS),
+        file=pick(["f1", "f2"]),
+        offset=st.just(1),
+        thread=pick(["a", "b"]),
+        agent_provider=pick(["", "local"]),
+    ),
+    st.builds(e.SessionLinked, session=pick(SESSIONS), relation=pick(["forks", "succeeds"]), to=pick(SESSIONS)),
+    st.builds(
+        e.SessionStatusChanged,
+        session=pick(SESSIONS),
+        status=pick(["idle", "working", "gone"]),
+        since=st.just(NOW),
+        source=st.just("request"),
+    ),
+    st.builds(
         e.LaunchStarted, launch=pick(LAUNCHES), agent=st.just("codex"), process=pick(PROCESSES), terminal=pick(TERMINALS)
     ),
     st.builds(e.LaunchEnded, launch=pick(LAUNCHES)),
@@ -142,14 +246,17 @@ SMALL = Limits(
     claims=2,
     terminals=1,
     threads=1,
+    transcripts=2,
+    files=1,
+    inside=1,
 )
 
 
 def recorded(
-    data: Any, position: int, *, source: str = GATEWAY, id_: str = "", epoch: str = EPOCH, time: str = NOW
+    data: Any, position: int, *, source: str = GATEWAY, id_: str = "", epoch: str = EPOCH, time: str = NOW, told: str = ""
 ) -> Recorded:
     type_ = data.get("type", "weather.changed") if isinstance(data, dict) else data.TYPE
-    envelope = Envelope(id=id_ or f"e{position}", source=source, type=type_, subject="bus/x", time=time, data=data)
+    envelope = Envelope(id=id_ or f"e{position}", source=source, type=type_, subject="bus/x", time=told or time, data=data)
     return Recorded(Stamp(epoch, position, time), envelope)
 
 
@@ -190,44 +297,117 @@ def test_no_sequence_of_events_makes_the_fold_or_its_rows_raise(told: list[Any],
 # ------------------------------------------------------------------------------------------------ consistent worlds
 
 
+Said = tuple[str, Any, str]  # by whom, what, and when by the publisher's clock
+POOL = [f"codex-{number}" for number in range(4)]
+
+
 @st.composite
-def worlds(draw: st.DrawFn) -> list[list[tuple[str, Any]]]:
-    """Draw what three independent sources have to tell of one consistent world, each in its own order."""
-    gateway: list[tuple[str, Any]] = []
-    discovery: list[tuple[str, Any]] = []
-    client: list[tuple[str, Any]] = []
-    exits: list[tuple[str, Any]] = []
+def worlds(draw: st.DrawFn) -> list[list[Said]]:
+    """Draw what independent sources have to tell of one world, each in its own order.
+
+    Processes share conversations as they like: resumed elsewhere, held by two, claimed in vain, one after the other.
+    """
+    sources: dict[str, list[Any]] = {GATEWAY: [], DISCOVERY: [], CLIENT: [], ROLLOUT: []}
     for number in range(draw(st.integers(1, 4))):
-        key = process(100 + number)
-        terminal = draw(pick(TERMINALS))
-        kind = draw(pick(["tui", "exec", "app_server", "daemon"]))
-        launch = f"launch-{number}" if kind in ("tui", "exec") and draw(st.booleans()) else None
+        _tell_of_process(draw, number, sources)
+    for session in draw(st.lists(pick(POOL), max_size=2, unique=True)):
+        sources[ROLLOUT] += _tell_of_files(draw, session)
+    told = interleave(draw, [[(source, data, "") for data in facts] for source, facts in sources.items()])
+    timed = [(source, data, clock(place + 1)) for place, (source, data, _) in enumerate(told)]
+    return [[one for one in timed if one[0] == source] for source in sources]
+
+
+def _tell_of_process(draw: st.DrawFn, number: int, sources: dict[str, list[Any]]) -> None:
+    key = process(100 + number)
+    terminal = draw(pick(TERMINALS))
+    kind = draw(pick(["tui", "exec", "app_server", "daemon"]))
+    launch = f"launch-{number}" if kind in ("tui", "exec") and draw(st.booleans()) else None
+    if launch:
+        sources[CLIENT].append(e.LaunchStarted(launch=launch, agent="codex", process=key, terminal=terminal))
+    sources[DISCOVERY] += _discover(draw, key, kind, number)
+    for count in range(draw(st.integers(0, 3))):
+        title = draw(st.booleans()) and draw(st.booleans())
+        own = launch or process_session(key)
+        session = own if title else draw(pick(POOL))
+        seat = None if kind == "daemon" else terminal
+        sources[GATEWAY] += exchange(f"r{number}-{count}", session, key, kind, launch, terminal=seat, title=title)
+        if draw(st.booleans()):
+            hook = draw(pick(["Stop", "PermissionRequest", "UserPromptSubmit"]))
+            about = draw(pick(POOL))
+            told = e.HookReceived(
+                agent="codex",
+                hook=hook,
+                session=about,
+                conversation=about.replace("-", ":", 1),
+                process=key,
+                process_kind=kind,
+                evidence=(header(about),),
+            )
+            sources[GATEWAY].append(told)
+    if draw(st.booleans()):
+        sources[DISCOVERY].append(e.ProcessExited(process=key))
         if launch:
-            client.append((CLIENT, e.LaunchStarted(launch=launch, agent="codex", process=key, terminal=terminal)))
-        if draw(st.booleans()):
-            found = draw(pick(TERMINALS))  # which may contradict what launch and gateway say
-            missing = "" if found else "none"
-            seen = e.ProcessSeen(process=key, agent="codex", kind=kind, terminal=found, terminal_missing=missing)
-            discovery.append((DISCOVERY, seen))
-        for count in range(draw(st.integers(0, 3))):
-            title = draw(st.booleans()) and draw(st.booleans())
-            own = launch or process_session(key)
-            session = own if title else f"codex-{number}{'' if kind in ('tui', 'exec') else count % 2}"
-            seat = None if kind == "daemon" else terminal
-            gateway += exchange(f"r{number}-{count}", session, key, kind, launch, terminal=seat, title=title)
-        if draw(st.booleans()):
-            exits.append((DISCOVERY, e.ProcessExited(process=key)))
-            if launch:
-                exits.append((CLIENT, e.LaunchEnded(launch=launch)))
-    return [gateway, discovery, client, exits]
+            sources[CLIENT].append(e.LaunchEnded(launch=launch))
+
+
+def _discover(draw: st.DrawFn, key: ProcessKey, kind: Any, number: int) -> list[Any]:
+    found = draw(pick(TERMINALS))  # which may contradict what launch and gateway say
+    parent = process(100 + number - 1) if number and draw(st.booleans()) else None
+    seen = e.ProcessSeen(
+        process=key, agent="codex", kind=kind, terminal=found, terminal_missing="" if found else "none", parent=parent
+    )
+    told: list[Any] = [seen] if draw(st.booleans()) else []
+    had: set[str] = set()
+    for session in draw(st.lists(pick(POOL), max_size=3)):
+        facts: dict[str, Any] = {
+            "process": key,
+            "agent": "codex",
+            "session": session,
+            "conversation": session.replace("-", ":", 1),
+        }
+        if session not in had or draw(pick([True, False])):
+            had.add(session)
+            said = draw(pick([holder(session), declared(session), declared(session, "codex_daemon")]))
+            path = draw(pick([f"/r/rollout-{session}", f"/x/rollout-{session}", None]))
+            told.append(e.ProcessConversationFound(**facts, transcript=path, evidence=(said,)))
+        else:
+            told.append(e.ProcessConversationLost(**facts, reason="closed"))
+    return told
+
+
+def _tell_of_files(draw: st.DrawFn, session: str) -> list[Any]:
+    own = session.partition("-")[2]
+    told: list[Any] = []
+    for file in draw(st.lists(pick(["f1", "f2", "child"]), max_size=4)):
+        thread = "child" if file == "child" else own
+        place: dict[str, Any] = {"session": session, "file": f"{session}-{file}", "offset": 1, "thread": thread}
+        what = draw(pick(["seen", "started", "ended", "used"]))
+        if what == "seen":
+            path = f"/r/rollout-{session}" if file == "f1" else f"/x/rollout-{session}"
+            seen = e.TranscriptSeen(
+                **place,
+                conversation=session.replace("-", ":", 1),
+                agent="codex",
+                thread_kind="subagent" if file == "child" else "main",
+                path=path if file != "child" else f"/r/child-{session}",
+                agent_provider="openai",
+                forked_from=draw(pick(["codex:0", None])),
+            )
+            told.append(seen)
+        elif what == "started":
+            told.append(e.TranscriptTurnStarted(**place, turn="t"))
+        elif what == "ended":
+            told.append(e.TranscriptTurnEnded(**place, turn="t", outcome=draw(pick(["completed", "failed"]))))
+        else:
+            response = draw(pick(["resp-r0-0", "resp-r1-0", "elsewhere"]))
+            told.append(e.TranscriptUsageRecorded(**place, response=response, usage=e.Usage(input=2, output=1, total=3)))
+    return told
 
 
 def exchange(
     name: str, session: str, key: ProcessKey, kind: Any, launch: str | None, *, terminal: str | None, title: bool
-) -> list[tuple[str, Any]]:
+) -> list[Any]:
     proven = [kernel(key), *([token(launch)] if launch else []), *([] if title else [header(session)])]
-    if kind == "tui" and not title:
-        proven.append(holder(session))
     attributed = e.RequestAttributed(
         request=name,  # type: ignore[arg-type]
         session=SessionId(session),
@@ -241,7 +421,7 @@ def exchange(
         launch=launch,  # type: ignore[arg-type]
         evidence=tuple(proven),
     )
-    facts: list[Any] = [
+    return [
         e.RequestReceived(request=name, method="POST", path="/v1/responses", dialect="openai.responses", peer=""),  # type: ignore[arg-type]
         attributed,
         e.RequestRouted(request=name, session=session, provider="p", reason="default"),  # type: ignore[arg-type]
@@ -257,10 +437,9 @@ def exchange(
             response=f"resp-{name}",
         ),
     ]
-    return [(GATEWAY, data) for data in facts]
 
 
-def interleave(draw: st.DrawFn | Any, sources: list[list[tuple[str, Any]]]) -> list[tuple[str, Any]]:
+def interleave(draw: st.DrawFn | Any, sources: list[list[Said]]) -> list[Said]:
     """Merge the sources, keeping the order within each."""
     rest = [list(source) for source in sources if source]
     told = []
@@ -271,10 +450,10 @@ def interleave(draw: st.DrawFn | Any, sources: list[list[tuple[str, Any]]]) -> l
     return told
 
 
-def folded(told: list[tuple[str, Any]]) -> State:
+def folded(told: list[Said]) -> State:
     state = State()
-    for position, (source, data) in enumerate(told, 1):
-        fold(state, recorded(data, position, source=source))
+    for position, (source, data, time) in enumerate(told, 1):
+        fold(state, recorded(data, position, source=source, told=time))
     return state
 
 
@@ -284,7 +463,7 @@ def rows_of(state: State) -> dict[str, Any]:
 
 @settings(max_examples=300, deadline=None)
 @given(worlds(), st.data())
-def test_the_order_of_independent_sources_does_not_matter(sources: list[list[tuple[str, Any]]], data: st.DataObject) -> None:
+def test_the_order_of_independent_sources_does_not_matter(sources: list[list[Said]], data: st.DataObject) -> None:
     one = folded(interleave(data.draw, sources))
     other = folded(interleave(data.draw, sources))
     assert rows_of(one) == rows_of(other)
@@ -297,9 +476,9 @@ def test_the_order_of_independent_sources_does_not_matter(sources: list[list[tup
 
 @settings(max_examples=100, deadline=None)
 @given(worlds(), st.data())
-def test_repeated_events_change_nothing(sources: list[list[tuple[str, Any]]], data: st.DataObject) -> None:
+def test_repeated_events_change_nothing(sources: list[list[Said]], data: st.DataObject) -> None:
     told = interleave(data.draw, sources)
-    journal = [recorded(fact, position, source=source) for position, (source, fact) in enumerate(told, 1)]
+    journal = [recorded(fact, position, source=source, told=time) for position, (source, fact, time) in enumerate(told, 1)]
     state = State()
     for place, event in enumerate(journal):
         fold(state, event)
@@ -315,10 +494,10 @@ class Bus:
         self.journal: list[Recorded] = []
         self.ids: set[str] = set()
 
-    def publish(self, source: str, data: Any, id_: str = "") -> None:
+    def publish(self, source: str, data: Any, id_: str = "", told: str = "") -> None:
         if id_ not in self.ids:
             self.ids.add(id_)
-            self.journal.append(recorded(data, len(self.journal) + 1, source=source, id_=id_))
+            self.journal.append(recorded(data, len(self.journal) + 1, source=source, id_=id_, told=told))
 
 
 class Live:
@@ -362,8 +541,8 @@ def test_effects_are_announced_exactly_once_whenever_the_registry_dies(sources: 
     told = interleave(data.draw, sources)
     bus = Bus()
     registry = Live(bus)
-    for number, (source, fact) in enumerate(told):
-        bus.publish(source, fact, f"fact-{number}")
+    for number, (source, fact, time) in enumerate(told):
+        bus.publish(source, fact, f"fact-{number}", time)
         for step in data.draw(st.lists(pick(["advance", "advance", "announce", "die"]), max_size=6)):
             if step == "die":
                 registry = Live(bus)
@@ -388,6 +567,9 @@ def test_effects_are_announced_exactly_once_whenever_the_registry_dies(sources: 
         lifecycle = [type(one) for one in said if type(one) in (e.SessionGone, e.SessionReturned) and one.session == name]
         assert lifecycle == [e.SessionGone, e.SessionReturned] * (len(lifecycle) // 2) + [e.SessionGone] * (len(lifecycle) % 2)
         assert (row.activity == "gone") == (len(lifecycle) % 2 == 1)
+        statuses = [one.status for one in said if type(one) is e.SessionStatusChanged and one.session == name]
+        assert statuses[-1] == row.status
+        assert all(one != other for one, other in pairwise(statuses))
 
 
 @settings(max_examples=100, deadline=None)
@@ -395,8 +577,8 @@ def test_effects_are_announced_exactly_once_whenever_the_registry_dies(sources: 
 def test_replay_is_the_table_that_was_alive(sources: list[Any], data: st.DataObject) -> None:
     bus = Bus()
     registry = Live(bus)
-    for number, (source, fact) in enumerate(interleave(data.draw, sources)):
-        bus.publish(source, fact, f"fact-{number}")
+    for number, (source, fact, time) in enumerate(interleave(data.draw, sources)):
+        bus.publish(source, fact, f"fact-{number}", time)
         registry.advance()
         registry.announce()
         position = registry.state.position
