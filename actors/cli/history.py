@@ -11,7 +11,7 @@ from typing import Final
 
 from actors.cli import past
 from actors.cli.failures import FAILURE, USAGE, CommandFailedError
-from actors.cli.output import console, line_width, say, show, show_json
+from actors.cli.output import draw, line_width, say, show, show_json
 from actors.cli.text import age, short_path, unique_beginnings
 from actors.transcripts.tree import Agent, Found
 from bus.source import rfc3339
@@ -184,7 +184,7 @@ def _print(table: HistoryTable, found: Sequence[Found], *, archived: bool) -> No
         if previews:
             cells.append(row.title or row.preview or "-")
         drawn.add_row(*(Text(printable(cell)) for cell in cells))
-    console().print(drawn)
+    draw(drawn)
 
 
 def _footer(table: HistoryTable) -> Iterator[str]:

@@ -15,7 +15,7 @@ from actors.cli.text import printable
 from schemas.codec import encode
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 
 def say(message: str) -> None:
@@ -51,6 +51,17 @@ def write_line(raw: bytes) -> None:
 def line_width() -> int | None:
     """Return how much a line may hold: the terminal's width, and no limit elsewhere."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def draw(picture: RenderableType) -> None:
+    """Print a table or the like; elsewhere than on a terminal without the blanks that fill its lines."""
+    if sys.stdout.isatty():
+        console().print(picture)
+        return
+    with console().capture() as drawn:
+        console().print(picture)
+    for line in drawn.get().splitlines():
+        show(line.rstrip())
 
 
 @cache

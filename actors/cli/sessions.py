@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from actors.cli import bus
-from actors.cli.output import console, line_width, say, show_json, write_line
+from actors.cli.output import console, draw, line_width, say, show_json, write_line
 from schemas.codec import encode
 from schemas.commands import ListSessions
 from schemas.envelope import Recorded
@@ -39,7 +39,7 @@ def print_table(table: SessionTable, *, everything: bool) -> None:
         say("no sessions yet; start one with: tabwire run -- codex")
     else:
         view = View(everything=everything, layout=layout_for(line_width()), home=str(Path.home()))
-        console().print(sessions_table(table, view))
+        draw(sessions_table(table, view))
     say(footer(table))
 
 

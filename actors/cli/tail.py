@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from schemas.rows import SessionRow, SessionTable
 
 RECENT: Final = 20
+FARTHEST: Final = 20_000
 
 
 def tail(*, sessions: Sequence[str], types: Sequence[str], since: str | None, json: bool) -> None:
@@ -32,8 +33,8 @@ def tail(*, sessions: Sequence[str], types: Sequence[str], since: str | None, js
     point = _point(since)
 
     async def follow(client: Client) -> None:
-        after = await _position(client, point)
         prefixes = await _prefixes(client, sessions) if sessions else (b"",)
+        after = await _recent(client, prefixes, types) if point is None else await _position(client, point)
         async with client.feed(after, prefixes=prefixes) as feed:
             async for told in feed:
                 if isinstance(told, Recorded):
@@ -107,10 +108,35 @@ def _point(since: str | None) -> Point | None:
         raise CommandFailedError(f"--since: {error}", USAGE) from error
 
 
-async def _position(client: Client, point: Point | None) -> int:
-    """Return the position to start after; without a point the last few events are shown."""
-    if point is None:
-        return max(0, client.head - RECENT)
+async def _recent(client: Client, prefixes: Sequence[bytes], types: Sequence[str]) -> int:
+    """Return the position to start after so that the last few matching events are shown, looking back so far and no further."""
+    head = client.head
+    back = RECENT
+    while True:
+        start = max(0, head - back)
+        found = [
+            event.position async for event in _between(client, start, head, prefixes) if matches(event.envelope.type, types)
+        ]
+        if len(found) >= RECENT:
+            return found[-RECENT] - 1
+        if start == 0 or back >= FARTHEST:
+            return start
+        back = min(back * 8, FARTHEST)
+
+
+async def _between(client: Client, after: int, head: int, prefixes: Sequence[bytes]) -> AsyncIterator[Recorded]:
+    more = after < head
+    while more:
+        page = await client.read(after, prefixes=prefixes)
+        for event in page.events():
+            if event.position <= head:
+                yield event
+        after = page.through
+        more = page.more and after < head
+
+
+async def _position(client: Client, point: Point) -> int:
+    """Return the position to start after."""
     if point.time is None:
         return min(point.position or 0, client.head)
     search = find_time(1, client.head, point.time)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import get_args
 
 from actors.cli.failures import BAD_CONFIG, FAILURE, CommandFailedError, not_running
-from actors.cli.output import console, say, show, show_json
+from actors.cli.output import draw, say, show, show_json
 from actors.cli.retry import try_again
 from actors.cli.system import Starting, find_supervisor, lock_holder, read_status, running_status, stop
 from actors.probe import Capability, ProbeError, choose_probe
@@ -199,4 +199,4 @@ def _print_actors(actors: Sequence[ActorRow]) -> None:
         styled = [Text(printable(cell)) for cell in cells]
         styled[1].stylize(styles.get(row.state, "yellow"))
         table.add_row(*styled)
-    console().print(table)
+    draw(table)
