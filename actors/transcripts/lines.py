@@ -22,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 SLICE: Final = 256 * 1024
+LONG_SLICE: Final = 2 * 1024 * 1024  # of a line that is long already, or is being discarded
 MAX_LINE: Final = 16 * 1024 * 1024
 MAX_HISTORY: Final = 64 * 1024 * 1024
 KEPT_HISTORY: Final = 16 * 1024 * 1024
@@ -85,7 +86,9 @@ def name_of(head: bytes) -> str | None:
 def span(position: Position, size: int, budget: int = SLICE) -> tuple[int, int]:
     """Return from where to where to read of a file that is ``size`` bytes long; the bytes to be checked come first."""
     first = position.offset - min(_TAIL, position.offset) if position.tail else position.offset
-    return first, min(size, max(position.offset, position.scanned) + budget)
+    torn = max(0, position.scanned - position.offset)
+    step = LONG_SLICE if position.lost >= 0 else max(budget, min(torn, LONG_SLICE))
+    return first, min(size, position.offset + torn + step)
 
 
 def shortened(position: Position, size: int) -> Position:

@@ -319,6 +319,22 @@ def test_a_file_of_forty_gigabytes_costs_nothing_and_delays_nobody(home: Scene) 
     assert int(peak) / 1024 < 110  # what it takes to run at all, and less than 32 MB for this
 
 
+def test_a_line_of_gigabytes_is_passed_over_while_others_are_read(home: Scene) -> None:
+    big = rollout(home.codex, ONE, meta(ONE) + usage("first"))
+    file = rollout(home.codex, TWO, meta(TWO) + usage("a"))
+    home.start()
+    home.until_responses("a", "first")
+    os.truncate(big, 3 << 30)
+    append(file, "b")
+    with big.open("ab") as handle:
+        handle.write(b"\n" + usage("last"))
+    append(file, "c")
+    home.until_responses("b", "c", "last")
+    assert home.responses()[-1] == "last"
+    (lost,) = home.until_type("line_rejected")
+    assert "more than 16777216 bytes" in lost.reason
+
+
 def test_a_random_course_of_things(home: Scene) -> None:
     """A bounded number of the sequences that the pure core passes by the hundred, on a real file system."""
     chance = random.Random(20261121)  # noqa: S311 - the same course each time
