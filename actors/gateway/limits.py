@@ -40,8 +40,9 @@ HOOK_BODY: Final = 4 * MIB
 HOOK_DEADLINE: Final = 2.0
 HOOKS: Final = 16  # read at once
 
-# Identity.
-IDENTITY_WAIT: Final = 0.2
+# Identity. Usually answered within a millisecond; when twenty agents start at once on two processors, everybody waits for
+# a processor, and 0.2 s left six of them without a name. A late answer is better than one for nobody.
+IDENTITY_WAIT: Final = 1.0
 KNOWN_CANDIDATES: Final = 16
 SEARCHES: Final = 2  # full scans at once
 LAUNCH_POLL: Final = 1.0

@@ -41,6 +41,10 @@ class Tmux:
         place = ["new-session", "-d", "-P", "-F", "#{pane_id}", "-x", "120", "-y", "40", "-c", str(cwd)]
         return self._run(*place, f"exec env -i {keep} {variables} {command}", environ=environ).strip()
 
+    def pid(self, pane: str) -> int:
+        """Return the process that was started in a pane."""
+        return int(self._run("display-message", "-p", "-t", pane, "#{pane_pid}"))
+
     def screen(self, pane: str, *, styled: bool = False) -> str:
         """Return what a pane shows now."""
         return self._run("capture-pane", "-p", "-t", pane, *(["-e"] if styled else []))
