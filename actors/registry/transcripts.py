@@ -63,7 +63,7 @@ def turn_started(state: State, event: Recorded, data: TranscriptTurnStarted) -> 
     if file is not None:
         file.turn, file.outcome, file.code, file.turn_since = data.turn, "", "", event.envelope.time
         file.turn_at = data.at if _late(data.at, event) else ""
-        _stir(state, data.session, None if file.turn_at else event)
+        _touch(state, data.session, None if file.turn_at else event)
 
 
 def turn_ended(state: State, event: Recorded, data: TranscriptTurnEnded) -> None:
@@ -71,7 +71,7 @@ def turn_ended(state: State, event: Recorded, data: TranscriptTurnEnded) -> None
     file = _file(state, event, data.session, data.file, data.thread)
     if file is not None:
         file.turn, file.outcome, file.code, file.turn_since = data.turn, data.outcome, data.code, event.envelope.time
-        _stir(state, data.session, None if _late(data.at, event) else event)
+        _touch(state, data.session, None if _late(data.at, event) else event)
 
 
 def used(state: State, event: Recorded, data: TranscriptUsageRecorded) -> None:
@@ -108,9 +108,15 @@ def _late(at: str, event: Recorded) -> bool:
     return written is not None and read is not None and (read - written).total_seconds() > _LATE_SECONDS
 
 
-def _stir(state: State, name: SessionId, event: Recorded | None = None) -> None:
+def _stir(state: State, name: SessionId) -> None:
+    if name in state.sessions:
+        state.stir(name)
+
+
+def _touch(state: State, name: SessionId, event: Recorded | None) -> None:
+    """See that a status may have changed; with an event, that there was a sign of life."""
     session = state.sessions.get(name)
     if session is not None:
-        state.stir(name)
+        state.dirty.setdefault(name, False)
         if event is not None:
             touch(session, event)
