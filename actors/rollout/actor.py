@@ -367,4 +367,5 @@ async def serve(actor: Actor) -> None:
             await watcher.run(client)
             tasks.cancel_scope.cancel()
     finally:
-        watcher.close()
+        with anyio.CancelScope(shield=True):  # in a thread, for watchdog's own may wait for this loop
+            await anyio.to_thread.run_sync(watcher.close)
