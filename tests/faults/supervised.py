@@ -20,6 +20,7 @@ from typing import Any
 
 from actors.runtime.paths import Paths
 from actors.runtime.retry import ask_for_retry
+from actors.runtime.stop import ask_to_stop
 
 DEADLINE = 30.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,10 +119,13 @@ class Supervised:
         self.process.wait(DEADLINE)
         self._close()
 
-    def stop(self) -> int:
+    def stop(self, *, by_file: bool = False) -> int:
         """Ask the supervisor to stop and return its exit code."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
+        if by_file:
+            ask_to_stop(self.paths)
+        else:
+            self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(DEADLINE)
         finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from actors.runtime.stop import ask_to_stop
 from tests.contract.actor_process import ended
 from tests.faults.stage import CAST
 from tests.faults.supervised import DEADLINE, Supervised, supervised
@@ -212,3 +213,19 @@ def test_restarts_leave_no_zombies_and_no_descriptors(tmp_path: Path) -> None:
         assert [child for child in supervisor.children() if child.status() == psutil.STATUS_ZOMBIE] == []
         assert open_descriptors(supervisor) <= descriptors + 2
         assert stage.stop() == 0
+
+
+def test_a_stop_that_is_asked_for_by_a_file_is_as_orderly_as_one_by_a_signal(stage: Supervised) -> None:
+    before = stage.start().pids()
+    assert stage.stop(by_file=True) == 0
+    assert all(ended(pid, DEADLINE) for pid in before.values())
+    assert not stage.paths.stop_file.exists()
+    assert [line["reason"] for line in stage.log("supervisor") if line["event"] == "stopping"] == ["asked to"]
+
+
+def test_a_stop_that_was_asked_of_a_supervisor_before_is_not_meant_for_this_one(stage: Supervised) -> None:
+    stage.paths.create()
+    ask_to_stop(stage.paths)
+    stage.start()
+    assert not stage.paths.stop_file.exists()
+    assert stage.stop() == 0

@@ -7,6 +7,7 @@ import sys
 
 assert sys.platform == "win32"
 
+import os
 import select
 import subprocess
 from pathlib import Path
@@ -19,6 +20,7 @@ from actors.probe.windows.reading import LOOK
 from actors.runtime import hardening
 from actors.runtime.atomic import write_atomic
 from actors.runtime.paths import Paths
+from actors.runtime.pipe import LinePipe
 from actors.runtime.stop import ask_to_stop, take_stop
 from bus.into_place import BINARY
 from tests.windows.on_windows.child import first_line, running
@@ -86,3 +88,20 @@ def test_a_stop_is_asked_for_by_a_file(tmp_path: Path) -> None:
     ask_to_stop(paths)
     assert take_stop(paths)
     assert not take_stop(paths)
+
+
+def test_a_full_pipe_makes_nobody_wait_and_nothing_that_was_taken_is_lost() -> None:
+    reading, writing = os.pipe()
+    pipe = LinePipe(writing, capacity=1000)
+    line = b"x" * 99 + b"\n"
+    taken = 0
+    while pipe.write(line):
+        taken += 1
+    received = b""
+    while len(received) < taken * len(line):
+        received += os.read(reading, 65536)
+    pipe.drain(10)
+    assert received == line * taken
+    assert pipe.idle
+    os.close(reading)
+    os.close(writing)
