@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 _SCRIPT = """
 import ctypes, fcntl, json, os, subprocess, sys
@@ -120,7 +121,9 @@ class Cast:
         path.write_text(json.dumps({"timestamp": "x", "type": "session_meta", "payload": meta}) + "\n")
         return str(path)
 
-    def close(self) -> None:
-        """End everything."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for agent in self.started:
             agent.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shlex
 import shutil
@@ -15,13 +16,16 @@ from typing import Any
 import anyio
 import orjson
 import pytest
+import structlog
 
 if sys.platform != "linux":
     pytest.skip("its stand-ins need Linux", allow_module_level=True)
 
+from actors.discovery.scout import Scout
 from actors.probe import choose_probe
 from actors.runtime.contract import Ready
 from actors.runtime.launches import write_launch
+from actors.runtime.paths import Paths
 from bus.client import connect
 from bus.connection import read_connection
 from schemas.envelope import Recorded
@@ -30,6 +34,7 @@ from schemas.identity import LaunchId, ProcessKey
 from schemas.launch import LaunchRecord
 from tests.contract.actor_process import ActorProcess, Place, place
 from tests.contract.agent import Cast
+from tests.contract.test_probe_linux import NOBODY, PR_SET_DUMPABLE, forked
 from tests.e2e.codex import BINARY, needs_codex
 from tests.e2e.terminal import Tmux
 
@@ -39,7 +44,7 @@ ROOT_THREAD = "01a1fb07-5b0e-7cf3-a2b2-400eaf1e2b60"
 LATER_THREAD = "01a1fb09-0000-7cf3-a2b2-400eaf1e2b60"
 OTHER_THREAD = "01a1fb0a-0000-7cf3-a2b2-400eaf1e2b60"
 WT = "1f2e3d4c-0a1b-2c3d-4e5f-60718293a4b5"
-MARK = '"/actor/discovery/'
+PR_SET_NAME = 15
 
 
 @pytest.fixture
@@ -51,9 +56,8 @@ def home(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def cast(tmp_path: Path) -> Iterator[Cast]:
-    given = Cast(tmp_path / "cast")
-    yield given
-    given.close()
+    with Cast(tmp_path / "cast") as given:
+        yield given
 
 
 def begin(home: Place) -> ActorProcess:
@@ -201,6 +205,27 @@ def test_an_origin_is_judged_by_a_configuration_older_than_the_process(home: Pla
     assert (one.endpoint.verdict, one.endpoint.origin) == ("other", "https://api.test")
     assert "config.toml" in one.endpoint.source
     assert "pw" not in one.endpoint.source
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
+def test_a_process_of_ours_that_hides_is_listed_by_name_with_the_reason_and_others_are_not(tmp_path: Path) -> None:
+    def hide() -> str:
+        os.setuid(NOBODY)
+        ctypes.CDLL(None).prctl(PR_SET_NAME, b"codex", 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        return "hidden"
+
+    def look() -> str:
+        os.setuid(NOBODY)
+        scout = Scout(choose_probe(), Paths(tmp_path / "config.toml", tmp_path / "state"), 8129, structlog.get_logger())
+        return "\n".join(f"{one.seen.process.pid} {one.seen.agent} {one.seen.unreadable}" for one in scout.look())
+
+    with forked(hide) as (hidden, _), Cast(tmp_path / "cast") as cast:
+        root_s = cast.start()
+        with forked(look) as (_, told):
+            listed = {int(line.split()[0]): line for line in told.splitlines()}
+    assert listed[hidden] == f"{hidden} codex protects its memory (not dumpable, or has privileges that we do not have)"
+    assert root_s.pid not in listed
 
 
 # ---------------------------------------------------------------------------------------------------- conversations
