@@ -94,6 +94,8 @@ def ask_daemon(path: str, server_of: Callable[[socket.socket], int], deadline: f
         DaemonSilentError: nobody listens, it does not speak as Codex does, or takes longer than ``deadline`` seconds.
 
     """
+    if not hasattr(socket, "AF_UNIX"):
+        raise DaemonSilentError(f"Codex's daemon at {path} cannot be asked: Python knows no such sockets on this system")
     try:
         with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
             connection.settimeout(deadline)

@@ -5,12 +5,14 @@ Must not know providers or requests. A key never leaves this process but in the 
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 _HIDDEN: Final = "[secret]"
+_HAS_MODES = hasattr(os, "getuid")  # Windows has access lists instead, and a user's folders are closed to others by theirs
 _MAX_KEY: Final = 16 * 1024
 
 
@@ -75,7 +77,7 @@ def _read_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(path.stat().st_mode)
-            if mode & 0o077:
+            if _HAS_MODES and mode & 0o077:
                 raise KeyMissingError(f"key file {path} is open to others (mode {mode:04o}); run: chmod 600 {path}")
             raw = file.read(_MAX_KEY + 1)
     except OSError as error:

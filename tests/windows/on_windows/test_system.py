@@ -105,6 +105,7 @@ def test_a_real_codex_in_a_tab_of_windows_terminal_is_verified_and_its_tab_is_na
     assert (row["verdict"], row["terminal"], row["agent"]) == ("verified", f"wt:{TAB}", "codex")
     assert Path(row["cwd"]) == system.home / "project"
     assert row["process"]["started"] > 0
+    assert banner in system.tabwire("history", "--json")
 
     quiet = subprocess.DEVNULL
     with subprocess.Popen(
