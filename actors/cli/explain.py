@@ -60,7 +60,14 @@ def _evidence(line: EvidenceLine) -> str:
     times = f" x{line.repeated}" if line.repeated > 1 else ""
     rank = f"{int(said.rank)} {_RANKS[int(said.rank)]}"
     whose = f", of process {line.process}" if line.process else ""
-    return f"  {rank:<12} {said.proves} = {said.value}, by {said.kind}{note}{whose}, position {line.position}{times}{verdict}"
+    what = f"{said.proves} = {said.value}, by {said.kind}{note}{whose}"
+    return f"  {rank:<12} {what}, {_told(line)}, position {line.position}{times}{verdict}"
+
+
+def _told(line: EvidenceLine) -> str:
+    """Say who told it and when: ``told by gateway at 2026-11-21 01:50:01``."""
+    _, _, source = line.source.strip("/").partition("/")
+    return f"told by {source.partition('/')[0] or line.source} at {line.time[:19].replace('T', ' ')}"
 
 
 def _decision(decision: Decision) -> Iterator[str]:

@@ -307,8 +307,8 @@ def test_an_explanation_names_what_was_used_and_what_was_not() -> None:
     )
     assert lines[0] == f"{VERIFIED.session}  codex  verified, active 12 s"
     assert "  verified: because" in lines
-    assert "  1 told by us launch = launch-aabbccddeeff, by launch_token, position 3" in lines
-    assert (
-        "  4 request    launch = launch-aabbccddeeff, by session-id (x\ty), position 4 x2 [CONFLICT: another process]" in lines
-    )
+    told = f"told by gateway at {NOW[:19].replace('T', ' ')}"
+    assert f"  1 told by us launch = launch-aabbccddeeff, by launch_token, {told}, position 3" in lines
+    last = "position 4 x2 [CONFLICT: another process]"
+    assert f"  4 request    launch = launch-aabbccddeeff, by session-id (x\ty), {told}, {last}" in lines
     assert lines[-2:] == ["        5  echo: default; in flight", "           skipped a: off"]
