@@ -33,6 +33,7 @@ from actors.discovery.daemons import Client, Daemons, Server
 from actors.discovery.endpoints import claude_home, codex_home, config_files
 from actors.discovery.files import Heads, TornFileError, day_folders, declared_session, read_configs
 from actors.discovery.holdings import LOCKS, find_holdings, join, open_threads, thread_of_lock, thread_of_rollout
+from actors.discovery.lineage import Lineage
 from actors.discovery.portrait import arguments_of, hidden, is_listed, portray
 from actors.discovery.terms import Files, Head, HeldFile, Holdings, Portrait, Reading
 from actors.probe import (
@@ -59,7 +60,6 @@ SURVEY_WITHOUT_EVENTS: Final = 10.0
 FILES: Final = 15.0
 BETWEEN_SURVEYS: Final = 1.0
 GATHERING: Final = 0.02
-_MAX_ANCESTORS: Final = 64
 _OTHER: Final = AgentFinding("other", "other")
 
 
@@ -98,6 +98,7 @@ class Scout:
         self._heads = Heads()
         self._daemons = Daemons(probe, log)
         self._subjects: dict[int, _Subject] = {}
+        self._lineage = Lineage(probe)
         self._changes = probe.watch_changes()
         self._slow = SURVEY if "start_events" in probe.capabilities else SURVEY_WITHOUT_EVENTS
         self._wake, self._woken = socket.socketpair()
@@ -178,6 +179,7 @@ class Scout:
         glimpses = {glimpse.pid: glimpse for glimpse in self._probe.survey()}
         for pid in self._subjects.keys() - glimpses.keys():
             del self._subjects[pid]
+        self._lineage.forget_all_but(glimpses)
         for glimpse in glimpses.values():
             self._consider(glimpse, portraits)
 
@@ -211,6 +213,10 @@ class Scout:
         self._subjects[glimpse.pid] = subject
         if portrait is not None:
             portraits[glimpse.pid] = portrait
+        for pid, outer in self._subjects.items():
+            if outer.reading is not None and outer.reading.facts.key in self._lineage.twice and outer.agent.kind != "wrapper":
+                outer.agent, outer.folders = AgentFinding(outer.agent.agent, "wrapper"), ()
+                portraits[pid] = self._portray(outer, outer.reading)
 
     def _is_copy(self, glimpse: Glimpse) -> bool:
         """Tell a fork that has begun no program of its own yet: agents fork for every tool, and that is no other agent."""
@@ -233,10 +239,12 @@ class Scout:
         except ProcessHiddenError as error:
             return self._hidden(subject.glimpse, error)
         subject.agent = classify(facts.exe, facts.argv, facts.script)
+        if facts.key in self._lineage.twice:
+            subject.agent = AgentFinding(subject.agent.agent, "wrapper")
         started = self._probe.started_at(facts.key)
         if not is_listed(subject.agent):
             return portray(Reading(facts=facts, started=started), subject.agent, None, self._port)
-        above, wrapper = self._above(subject.glimpse)
+        above, wrapper = self._lineage.above(subject.glimpse, facts)
         subject.arguments = arguments_of(facts.exe, facts.argv)
         wanted = config_files(subject.agent, subject.arguments, facts.variables, facts.cwd)
         subject.reading = Reading(
@@ -256,26 +264,6 @@ class Scout:
             return None
         key = self._probe.identify(glimpse.pid)
         return hidden(key, agent.agent, self._probe.started_at(key), error.reason)
-
-    def _above(self, glimpse: Glimpse) -> tuple[ProcessKey | None, ProcessKey | None]:
-        """Find the nearest agent above a process, and the wrapper that is its own parent, if it is one."""
-        parent, wrapper = glimpse.parent, None
-        for depth in range(_MAX_ANCESTORS):
-            above = self._probe.glimpse(parent) if parent > 0 else None
-            if above is None:
-                break
-            if worth_a_look(above.program, above.name):
-                try:
-                    facts = self._probe.process(parent)
-                except ProbeError:
-                    facts = None
-                agent = _OTHER if facts is None else classify(facts.exe, facts.argv, facts.script)
-                if facts is not None and agent.kind == "wrapper" and depth == 0:
-                    wrapper = facts.key
-                elif facts is not None and is_listed(agent) and agent.kind != "wrapper":
-                    return facts.key, wrapper
-            parent = above.parent
-        return None, wrapper
 
     def _launch(self, process: ProcessKey, wrapper: ProcessKey | None) -> LaunchId | None:
         """Return the launch whose process this one, or the wrapper around it, is."""

@@ -83,11 +83,18 @@ class Cast:
             shutil.copy(Path(sys.executable).resolve(), path)
         return str(path)
 
-    def start(self, name: str = "codex", *arguments: str, env: Mapping[str, str] | None = None, **more: Any) -> StandIn:
+    def start(
+        self,
+        name: str = "codex",
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        script: Path | None = None,
+        **more: Any,
+    ) -> StandIn:
         """Start a stand-in that takes orders."""
         environ = self.environ(env)
         process = subprocess.Popen(
-            [self.program(name), str(self.folder / "prompt"), *arguments],
+            [self.program(name), str(script or self.folder / "prompt"), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -207,6 +207,22 @@ def test_an_origin_is_judged_by_a_configuration_older_than_the_process(home: Pla
     assert "pw" not in one.endpoint.source
 
 
+def test_an_agent_that_runs_itself_a_second_time_is_one_agent(home: Place, cast: Cast) -> None:
+    begin(home)
+    package = cast.folder / "node_modules" / "@google" / "gemini-cli"
+    package.mkdir(parents=True)
+    script = package / "gemini.js"
+    script.write_text((cast.folder / "prompt").read_text())
+    outer = cast.start("node", "--acp", script=script)
+    first = seen(home, outer.pid)
+    assert (first.agent, first.kind) == ("gemini", "app_server")
+    inner = int(outer.tell("spawn", cast.program("node"), str(script), "--acp"))
+    nested = int(outer.tell("spawn", cast.program("node"), str(script), "-p", "hello"))
+    assert facts(home, lambda told: len(told) == 2, outer.pid)[-1].kind == "wrapper"
+    assert (seen(home, inner).kind, seen(home, inner).parent) == ("app_server", None)
+    assert seen(home, nested).kind == "exec"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
 def test_a_process_of_ours_that_hides_is_listed_by_name_with_the_reason_and_others_are_not(tmp_path: Path) -> None:
     def hide() -> str:
