@@ -76,7 +76,7 @@ def find_openings(
         pid = None if heard is None else kernel.owner(heard, by_pid)
         if pid is not None:
             listening[port] = by_pid[pid]
-    return codex_daemon.openings(answer.inquiry, listening, loaded)
+    return codex_daemon.openings(answer.inquiry, listening, loaded, tuis)
 
 
 def control_socket(codex_home: str) -> str:

@@ -13,8 +13,10 @@ is a chain of exact keys. It needs no order, no timing and no "only one pending"
 load, start and subscribe to nothing. We introduce ourselves by the name that Codex's own check of its daemon uses, as the
 daemon writes any other client's name into the user agent of every later model request.
 
-It says who *opened* a thread, not who shows it. A thread that is loaded already keeps its first address when another TUI
-resumes it; when the opener is gone nobody listens there, and nothing is found. Ports are used again, hence the last check: who
+It says who *opened* a thread, not who shows it: a loaded thread keeps its first address when another TUI resumes it, and when
+the opener is gone nobody listens there. So a TUI is said to have only what it opened last, as it went on from everything
+before; and nobody is said to have a thread that another TUI, which opened nothing, was started to resume. (What remains: a
+thread that is open in one tab already and chosen from the list of another.) Ports are used again, hence the last check: who
 started after the thread was loaded cannot have opened it. All of it is what a process declares: rank 3, never enough to verify.
 
 Must not know: sockets, processes other than by key, what the registry makes of a finding.
@@ -68,10 +70,11 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The process that listens at a port, and when it started, in seconds since the epoch."""
+    """A TUI: when it started, in seconds since the epoch, and the thread that its command line resumes."""
 
     process: ProcessKey
     started: float
+    resumes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +126,19 @@ def step(inquiry: Inquiry, message: bytes) -> tuple[Inquiry, tuple[bytes, ...]]:
 
 
 def openings(
-    inquiry: Inquiry, listening: Mapping[int, Listening], loaded: Mapping[str, float], *, slack: float = 0.05
+    inquiry: Inquiry,
+    listening: Mapping[int, Listening],
+    loaded: Mapping[str, float],
+    tuis: Sequence[Listening] = (),
+    *,
+    slack: float = 0.05,
 ) -> tuple[Opening, ...]:
     """Say who opened what.
 
-    ``listening`` holds the known TUIs of this daemon's user by their port, as the kernel told; ``loaded`` when each thread's
-    lock was made. ``slack`` is the grain of a process's start time.
+    ``tuis`` are those of this daemon's user, ``listening`` the same by the port at which the kernel says that they listen;
+    ``loaded`` is when each thread's lock was made. ``slack`` is the grain of a process's start time.
     """
-    found = []
+    found: list[Opening] = []
     for opened in opened_threads(inquiry):
         tui = listening.get(opened.port)
         at = loaded.get(opened.thread)
@@ -142,7 +150,10 @@ def openings(
         )
         session = session_of(opened.conversation)
         found.append(Opening(tui.process, opened.thread, session, opened.conversation, said))
-    return tuple(found)
+    openers = {one.process for one in found}
+    elsewhere = {tui.resumes for tui in tuis if tui.process not in openers}
+    last = {one.process: one for one in sorted(found, key=lambda one: (loaded[one.thread], one.thread))}
+    return tuple(one for one in found if last[one.process] is one and one.thread not in elsewhere)
 
 
 def opened_threads(inquiry: Inquiry) -> tuple[OpenedThread, ...]:

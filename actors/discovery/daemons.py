@@ -41,6 +41,7 @@ class Client(Struct, frozen=True):
     process: ProcessKey
     home: str
     started: float
+    resumes: str = ""
 
 
 @dataclass(slots=True)
@@ -106,7 +107,7 @@ class Daemons:
         memory.retry = min(max(RETRY_SECONDS, 2 * memory.retry), MAX_RETRY_SECONDS)
         memory.next = self._clock() + memory.retry
         loaded = {thread: made for thread, path in server.locks.items() if (made := _made(path)) is not None}
-        tuis = [Listening(client.process, client.started) for client in clients]
+        tuis = [Listening(client.process, client.started, client.resumes) for client in clients]
         try:
             memory.openings = find_openings(kernel, server.process, server.home, tuis, loaded)
             memory.problem = ""

@@ -77,6 +77,13 @@ def join(holdings: Holdings, opened: Iterable[Holding]) -> Holdings:
     return replace(holdings, found=tuple(found.values()))
 
 
+def resumed_thread(arguments: Sequence[str]) -> str:
+    """Return the thread that a command line of Codex resumes; "" when it names none."""
+    command = read_command(arguments)
+    thread = (command.thread or "").lower() if command.path[-1:] == ("resume",) else ""
+    return thread if _WHOLE_UUID.fullmatch(thread) else ""
+
+
 def open_threads(held: Iterable[HeldFile]) -> set[str]:
     """Return the threads of which only a lock is held: their rollouts are still to come, or are not held."""
     locks = {thread for file in held if (thread := thread_of_lock(file.path)) is not None}
@@ -159,10 +166,7 @@ def _first_of_its_process(agent: AgentFinding, threads: _Threads) -> set[str]:
 
 def _codex_argument(arguments: Sequence[str], stored: Mapping[str, Head], found: dict[str, Holding]) -> None:
     """Count the thread of a ``resume``, unless the process is shown to have others, or it is no main thread."""
-    command = read_command(arguments)
-    thread = (command.thread or "").lower() if command.path[-1:] == ("resume",) else ""
-    if not _WHOLE_UUID.fullmatch(thread):
-        return
+    thread = resumed_thread(arguments)
     head = stored.get(thread)
     if head is None or head.session != thread or (found and thread not in found):
         return

@@ -32,7 +32,15 @@ from msgspec import Struct
 from actors.discovery.daemons import Client, Daemons, Server
 from actors.discovery.endpoints import claude_home, codex_home, config_files
 from actors.discovery.files import Heads, TornFileError, day_folders, declared_session, read_configs
-from actors.discovery.holdings import LOCKS, find_holdings, join, open_threads, thread_of_lock, thread_of_rollout
+from actors.discovery.holdings import (
+    LOCKS,
+    find_holdings,
+    join,
+    open_threads,
+    resumed_thread,
+    thread_of_lock,
+    thread_of_rollout,
+)
 from actors.discovery.lineage import Lineage
 from actors.discovery.portrait import arguments_of, hidden, is_listed, portray
 from actors.discovery.terms import Files, Head, HeldFile, Holdings, Portrait, Reading
@@ -84,6 +92,8 @@ class _Subject:
     watched: tuple[str, ...] = ()
     stamps: dict[str, int] = field(default_factory=dict)
     unsettled: bool = False
+    sessions: frozenset[str] = frozenset()
+    doubted: bool = False
 
 
 class Scout:
@@ -255,7 +265,9 @@ class Scout:
             configs=read_configs(wanted, datetime.fromisoformat(started).timestamp()),
         )
         self._place(subject, facts)
-        return self._portray(subject, subject.reading)
+        portrait = self._portray(subject, subject.reading)
+        subject.sessions = _sessions(portrait)
+        return portrait
 
     def _hidden(self, glimpse: Glimpse, error: ProcessHiddenError) -> Portrait | None:
         """List a process of this user that may not be read, if the system lists it by an agent's own name."""
@@ -282,7 +294,7 @@ class Scout:
         read = [(one, one.reading) for one in self._subjects.values() if one.reading is not None and one.home]
         servers = [Server(now.facts.key, one.home, one.locks) for one, now in read if one.agent.kind == "daemon"]
         tuis = [(one, now) for one, now in read if one.agent.kind == "tui"] if servers else []
-        clients = [Client(now.facts.key, one.home, datetime.fromisoformat(now.started).timestamp()) for one, now in tuis]
+        clients = [_client(one, now) for one, now in tuis]
         changed = self._daemons.update(servers, clients)
         for subject, now in tuis:
             if now.facts.key in changed:
@@ -302,11 +314,19 @@ class Scout:
         if subject.reading is None or not subject.folders:
             return
         try:
-            portraits[pid] = self._portray(subject, subject.reading)
+            portrait = self._portray(subject, subject.reading)
         except ProcessGoneError:
             self._subjects.pop(pid, None)
         except ProbeError as error:
             self._problem = str(error)
+        else:
+            if subject.sessions - _sessions(portrait) and not subject.doubted and portrait.holdings is not None:
+                # Who exits closes its files a moment before: seen twice, half a second apart, or else it is gone by then.
+                subject.doubted = subject.unsettled = True
+                return
+            subject.doubted = False
+            subject.sessions = subject.sessions if portrait.holdings is None else _sessions(portrait)
+            portraits[pid] = portrait
 
     def _portray(self, subject: _Subject, reading: Reading) -> Portrait:
         """Look at the files of a process, and say what it is.
@@ -367,6 +387,11 @@ class Scout:
                 subject.unsettled = True
 
 
+def _client(subject: _Subject, reading: Reading) -> Client:
+    resumes = resumed_thread(subject.arguments)
+    return Client(reading.facts.key, subject.home, datetime.fromisoformat(reading.started).timestamp(), resumes)
+
+
 def _stamp(place: str) -> int:
     """Return when a place was changed last; -1 when it is not there, or not to be seen."""
     try:
@@ -384,6 +409,10 @@ def _may_have_changed(subject: _Subject, stamps: dict[str, int]) -> bool:
         if now != subject.stamps.get(place):
             return True
     return subject.unsettled
+
+
+def _sessions(portrait: Portrait) -> frozenset[str]:
+    return frozenset(one.session for one in (portrait.holdings.found if portrait.holdings is not None else ()))
 
 
 def _same_program(one: Glimpse, other: Glimpse) -> bool:

@@ -140,3 +140,20 @@ def test_resumed_from_its_file_it_is_the_tab_of_whoever_resumed_it(codex: Codex,
     assert row.verdict == "verified"
     assert row.terminal is not None
     assert row.terminal.endswith(f":{tui.pane}")
+
+
+def test_open_in_two_tabs_it_is_not_claimed_for_either(codex: Codex, system: System, tmux: Tmux) -> None:
+    """The daemon says who opened a thread, not who shows it; two tabs that may are candidates and no answer."""
+    first = Tui.open(tmux, codex, tab=TABS[0]).ready()
+    first.prompt("opened here")
+    tmux.wait_for(first.pane, "You said: opened here")
+    thread = prompted(codex, "opened here")
+    session = f"codex-{thread}"
+    rows_when(system, lambda rows: session in rows and rows[session].terminal)
+    second = Tui.open(tmux, codex, "resume", thread, tab=TABS[1]).ready()
+    tmux.wait_for(second.pane, "You said: opened here")
+    rows_when(system, lambda rows: sessions_of(rows, second.pid) and rows[session].terminal is None)
+    second.prompt("but typed there")
+    row = rows_when(system, lambda rows: rows[session].requests == 2)[session]
+    assert (row.verdict, row.terminal) == ("verified", None)
+    assert row.terminal_missing

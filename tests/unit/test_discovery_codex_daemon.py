@@ -123,6 +123,18 @@ def test_an_opener_that_is_gone_or_younger_than_the_thread_joins_nothing() -> No
     assert openings(inquiry, {38537: TUI_A}, {}) == ()
 
 
+def test_a_tui_has_what_it_opened_last_and_nobody_what_is_resumed_elsewhere() -> None:
+    both = ask(Daemon({FIRST: "http://127.0.0.1:38537", SECOND: "http://127.0.0.1:38537"}))
+    (last,) = openings(both, {38537: TUI_A}, {FIRST: 1001.0, SECOND: 1002.0}, [TUI_A])
+    assert last.thread == SECOND
+    resuming = Listening(TUI_B.process, 1003.0, SECOND)
+    assert openings(both, {38537: TUI_A}, {FIRST: 1001.0, SECOND: 1002.0}, [TUI_A, resuming]) == ()
+    moved_on = ask(Daemon({FIRST: "http://127.0.0.1:38537", SECOND: "http://127.0.0.1:39429"}))
+    resuming = Listening(TUI_B.process, 1000.1, FIRST)
+    found = openings(moved_on, {38537: TUI_A, 39429: resuming}, LOADED, [TUI_A, resuming])
+    assert [(one.process, one.thread) for one in found] == [(TUI_A.process, FIRST), (TUI_B.process, SECOND)]
+
+
 def test_a_thread_that_is_unloaded_meanwhile_is_left_out() -> None:
     refused = {"error": {"code": -32600, "message": "thread not loaded"}, "result": None}
     inquiry = ask(Daemon({FIRST: "http://127.0.0.1:38537"}, **{"thread/read": refused}))
