@@ -96,7 +96,7 @@ class Discovery:
         self._actor.ready(
             capabilities=list(self._probe.capabilities),
             surroundings=self._probe.surroundings,
-            limits=list(self._probe.limits()),
+            limits=list(await anyio.to_thread.run_sync(self._probe.limits)),  # Windows asks its WSL, which may be slow
             processes=len(self._state.processes),
         )
         while True:
