@@ -60,10 +60,12 @@ def _before(state: State, session: Session) -> SessionId | None:
 
 def _starter(state: State, session: Session) -> SessionId | None:
     process = current(state, session)
-    above = None if process is None or process.parent is None else state.processes.get(process.parent)
+    if process is None or process.parent is None or process.kind in SERVES_MANY:
+        return None  # whoever happened to start a shared daemon started none of its conversations
+    above = state.processes.get(process.parent)
     if above is None:
         return None
-    held = {canonical(state, claim.session) for claim in conversations(state, above)}
+    held = {canonical(state, claim.session) for claim in conversations(state, above)} - {session.id}
     if len(held) == 1:
         return held.pop()
     own = canonical(state, above.session)
