@@ -57,6 +57,7 @@ SOON_SECONDS: Final = 0.2
 BREATH_SECONDS: Final = 0.003
 CHECKPOINT_SECONDS: Final = 2.0
 CHECKPOINT_EVENTS: Final = 5_000
+CHECKPOINT_SHARE: Final = 100  # of the time, saving takes one part in so many at most
 RETRY_SECONDS: Final = 1.0
 LAST_TURN_SECONDS: Final = 2.0
 MAX_JOBS: Final = 256
@@ -83,7 +84,7 @@ class Watcher:
         self._hinted: deque[tuple[str, bool]] = deque(maxlen=MAX_HINTS)
         self._held: list[str] = []
         self._bell = anyio.Event()
-        self._ringing = False
+        self._ringing = True
         self._loop = anyio.lowlevel.current_token()
         self._hints = Hints(self._hint)
         self._reader = Reader()
@@ -178,15 +179,21 @@ class Watcher:
             self._tell_state()
             await self._save()
             if not len(self._queue):
-                if self._told_last:  # lines come in bursts; two turns for them cost half of four
-                    await anyio.sleep(BREATH_SECONDS)
-                with anyio.move_on_after(max(0.0, min(self._list_at, self._sweep_at) - time.monotonic())):
-                    await self._bell.wait()
+                await self._rest()
         await self._save(last=True)
 
-    async def _turn(self, client: Client) -> None:
+    async def _rest(self) -> None:
+        """Wait until there is something to do. Nobody rings before: what comes during a turn is found here."""
+        if self._told_last:  # lines come in bursts; two turns for them cost half of four
+            await anyio.sleep(BREATH_SECONDS)
         self._bell = anyio.Event()
         self._ringing = False
+        if not (self._hinted or self._held or self._actor.stopping.is_set()):
+            with anyio.move_on_after(max(0.0, min(self._list_at, self._sweep_at) - time.monotonic())):
+                await self._bell.wait()
+        self._ringing = True
+
+    async def _turn(self, client: Client) -> None:
         heard: list[Input] = [Wanted(path) for path in self._held]
         self._held.clear()
         if heard:
@@ -237,7 +244,7 @@ class Watcher:
     # ------------------------------------------------------------------------------------------------ where to look
 
     def _hint(self, path: str, is_folder: bool) -> None:  # noqa: FBT001 - called by watchdog's thread
-        """Take a hint, in a thread that is not the loop's; ring only once for all that come until they are taken."""
+        """Take a hint, in a thread that is not the loop's; ring only for the first one that comes while the loop rests."""
         self._hinted.append((path, is_folder))
         if not self._ringing:
             self._ringing = True
@@ -326,8 +333,9 @@ class Watcher:
             await anyio.to_thread.run_sync(lambda: save_checkpoint(self._actor.paths, _NAME, checkpoint, version=VERSION))
         except OSError as error:
             self._log.warning("the checkpoint could not be saved; a restart will read more", reason=str(error))
-        self._saved = checkpoint.position
-        self._unsaved, self._save_at = False, time.monotonic() + CHECKPOINT_SECONDS
+        self._unsaved, self._saved = False, checkpoint.position
+        took = time.monotonic() - now
+        self._save_at = now + max(CHECKPOINT_SECONDS, took * CHECKPOINT_SHARE)
 
     def _tell_state(self) -> None:
         """Say how the watcher does, when that changed."""
