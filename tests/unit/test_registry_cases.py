@@ -425,6 +425,13 @@ def test_the_daemon_s_own_account_of_who_opened_a_conversation_gives_it_a_tab() 
     assert (story.row(C).activity, story.row(C).terminal, story.row(C).terminals) == ("active", None, (TAB,))
 
 
+def test_who_started_the_daemon_is_no_parent_of_what_it_has() -> None:
+    story = daemon_story()
+    story.seen(DAEMON, kind="daemon", parent=P)
+    story.found(P, C, declared(C, TUI_OPENED))
+    assert [(story.row(name).relation, story.row(name).parent) for name in (C, D)] == [(None, None)] * 2
+
+
 # ------------------------------------------------------------------------------------------------ transcripts
 
 
