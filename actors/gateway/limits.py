@@ -27,6 +27,8 @@ LINGER: Final = 2.0  # reading the rest of a refused body, so that the refusal i
 
 # How many callers.
 CONNECTIONS: Final = 256
+PIPELINED: Final = 16  # requests behind each other in one read; those beyond are not taken, and the connection ends
+AHEAD: Final = 64 * 1024  # what a caller may send ahead of its turn; then it is not read until it is its turn
 SWEEP: Final = 0.25  # deadlines are checked this often, instead of a timer for each chunk
 
 # What is read of bodies, beside passing them on.
