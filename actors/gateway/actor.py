@@ -62,17 +62,17 @@ async def main(actor: Actor) -> None:
     teller = Teller(actor, outbox)
     probe = choose_probe()
     identity = Identity(probe, actor.paths, teller.of_process, actor.log)
-    async with UpstreamPool() as pool, anyio.create_task_group() as tasks:
-        door = Door(port)
+    pool, door = UpstreamPool(), Door(port)
+    async with anyio.create_task_group() as tasks:
         hooks = Hooks(door, identity, teller.of_process)
         conductor = Conductor(door, identity, pool, providers, hooks=hooks, tell=teller.of_request, new_id=actor.source.new_id)
         conductor.health = lambda kind: _health(kind, actor, providers, outbox)
-        server = CallerServer(conductor.handle, identity)
+        server = CallerServer(conductor.perform, identity, actor.log)
         tasks.start_soon(outbox.run)
         tasks.start_soon(identity.run)
         await identity.launches.refresh()
-        listener = await asyncio.get_running_loop().create_server(server, sock=listening)  # aiohttp's own way in
-        tasks.start_soon(_sweep, server, conductor)
+        listener = await asyncio.get_running_loop().create_server(server, sock=listening)
+        tasks.start_soon(_sweep, server, conductor, pool)
         tasks.start_soon(_say_status, actor, providers, outbox)
         gc.collect()
         gc.freeze()  # what is here now stays: not to be looked through again and again
@@ -80,27 +80,20 @@ async def main(actor: Actor) -> None:
         actor.ready(url=url, default_provider=config.default_provider, capabilities=probe.capabilities)
         await actor.stopping.wait()
         listener.close()
-        await _close(server)
+        await server.close()
+        pool.close()
+        await anyio.lowlevel.checkpoint()  # so that the requests that were cut tell their outcome
         await outbox.drain(_DRAIN)
         tasks.cancel_scope.cancel()
 
 
-async def _close(server: CallerServer) -> None:
-    """Let what is under way end by itself for a moment, then end it."""
-    server.pre_shutdown()
-    with anyio.move_on_after(limits.SHUTDOWN_GRACE):
-        await server.shutdown(limits.SHUTDOWN_GRACE * 2)
-    for connection in server.connections:
-        connection.force_close()
-    await anyio.lowlevel.checkpoint()  # so that the requests that were cut tell their outcome
-
-
-async def _sweep(server: CallerServer, conductor: Conductor) -> None:
+async def _sweep(server: CallerServer, conductor: Conductor, pool: UpstreamPool) -> None:
     """Compare deadlines with the clock, a few times a second."""
     loop = asyncio.get_running_loop()
     while True:
         server.sweep(loop.time())
         conductor.sweep(time.monotonic())
+        pool.sweep(loop.time())
         await anyio.sleep(limits.SWEEP)
 
 

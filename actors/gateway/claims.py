@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from actors.gateway.head import Fields
+from actors.gateway.fields import Fields
 from schemas.events import ThreadKind
 from schemas.identity import ConversationKey, IdentityError, conversation_key
 
@@ -84,7 +84,7 @@ def _claude(fields: Fields) -> Claims:
 
 def _claims(fields: Fields, agent: str, header: str, *, thread: str, kind: ThreadKind, parent: str) -> Claims:
     conversation, problem = None, ""
-    values = fields.getall(header, [])
+    values = fields.getall(header)
     if len(set(values)) > 1:
         problem = f"{header} was sent {len(values)} times with different values"
     else:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
-from actors.gateway.head import Fields
+from actors.gateway.fields import Fields
 
 _HOP: Final = frozenset(
     {
@@ -39,12 +39,12 @@ _OWN: Final = "x-tabwire-"
 def request_fields(fields: Fields, *, passthrough: bool) -> list[tuple[str, str]]:
     """Return the fields of a request that go on to its provider."""
     stops = _stops_login_passed if passthrough else _stops_request
-    return _passing(fields.items(), stops, fields.get("connection", ""))
+    return _passing(fields.items(), stops, _named(fields))
 
 
 def answer_fields(fields: Fields, *, passthrough: bool) -> list[tuple[str, str]]:
     """Return the fields of an answer that go on to the caller."""
-    return _passing(fields.items(), _stops_hop if passthrough else _stops_answer, fields.get("connection", ""))
+    return _passing(fields.items(), _stops_hop if passthrough else _stops_answer, _named(fields))
 
 
 def _passing(items: Iterable[tuple[str, str]], stops: Callable[[str], bool], connection: str) -> list[tuple[str, str]]:
@@ -53,6 +53,10 @@ def _passing(items: Iterable[tuple[str, str]], stops: Callable[[str], bool], con
         named = {name.strip().lower() for name in connection.split(",")}
         passed = [(name, value) for name, value in passed if name.lower() not in named]
     return passed
+
+
+def _named(fields: Fields) -> str:
+    return ",".join(fields.getall("connection")) if "connection" in fields else ""
 
 
 def _stopping(stop: frozenset[str]) -> Callable[[str], bool]:

@@ -6,12 +6,12 @@ Pure. Owns the paths that exist. Must not know sockets, nor what is decided abou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from actors.gateway.dialect import dialect_of
+from actors.gateway.fields import Fields
 from schemas.events import Dialect
 
 Place = Literal["api", "health", "hooks", "unknown"]
@@ -22,15 +22,6 @@ _HOOKS: Final = "/hooks/"
 _TRICKS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)|//|\\|%2f|%5c|[^!-~]", re.IGNORECASE)
 _UNPRINTABLE: Final = re.compile(r"[^!-~]")
 _LINE: Final = 300
-
-
-class Fields(Protocol):
-    """Header fields, whatever multi-dict carries them; names compare without case."""
-
-    def get(self, name: str, default: str = "") -> str: ...  # noqa: D102
-    def getall(self, name: str, default: list[str]) -> list[str]: ...  # noqa: D102
-    def items(self) -> Iterable[tuple[str, str]]: ...  # noqa: D102
-    def __contains__(self, name: object) -> bool: ...
 
 
 class Target(Struct, frozen=True):

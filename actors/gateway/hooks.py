@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import anyio
-from aiohttp.web_protocol import RequestPayloadError
 
 from actors.gateway import dialect, limits
 from actors.gateway.admission import Door, Refusal, check_head
@@ -23,6 +22,10 @@ Answer = tuple[int, bytes]
 Tell = Callable[[str, Any, str | None], None]
 _TAKEN: Final = (200, b"{}")
 _LATE: Final = Refusal(503, "too_slow", f"the report could not be taken within {limits.HOOK_DEADLINE:g} s", close=True)
+
+
+class BrokenBodyError(Exception):
+    """A body that is not what its header says."""
 
 
 class Body(Protocol):
@@ -70,7 +73,7 @@ async def _read(body: Body) -> bytes | Refusal:
             if size > limits.HOOK_BODY:
                 return Refusal(413, "body_too_large", f"a hook's report may have {limits.HOOK_BODY} bytes", close=True)
             chunks.append(chunk)
-    except RequestPayloadError:
+    except BrokenBodyError:
         return Refusal(400, "malformed", "the body is not what its header says", close=True)
     return b"".join(chunks)
 

@@ -156,22 +156,28 @@ class Identity:
             return found, NO_LAUNCH
         return found, Standing("living", launched[0], "same", "launch record")
 
+    def standing_at_once(self, acquaintance: Acquaintance, token: str | None) -> tuple[Caller, Standing] | None:
+        """Say the same as ``standing`` if nothing must be waited for, as is usual; None when something must."""
+        standing = self.launches.known(token)
+        if standing is None or acquaintance.caller is None:
+            return None
+        return self._related(acquaintance, acquaintance.caller, standing)
+
     async def standing(self, acquaintance: Acquaintance, token: str | None) -> tuple[Caller, Standing]:
         """Say who calls and what the token in its path is worth from that caller."""
         standing = await self.launches.find(token)
-        if standing.record is None or standing.worth != "living":
-            caller = await acquaintance.wait()
-            if self._untold:
-                self._tell_seen(caller)
-            return caller, standing
-        record = standing.record
-        if acquaintance.caller is None and acquaintance.peer is not None:
+        record = standing.record if standing.worth == "living" else None
+        if record is not None and acquaintance.caller is None and acquaintance.peer is not None:
             # Most likely the launched process itself: cheaper to ask about than to wait for the search.
             self._recognise(acquaintance, acquaintance.peer, (record.process.pid,))
-        caller = await acquaintance.wait()
+        return self._related(acquaintance, await acquaintance.wait(), standing)
+
+    def _related(self, acquaintance: Acquaintance, caller: Caller, standing: Standing) -> tuple[Caller, Standing]:
+        """Tell of the caller if that is still to be done, and how it stands to the launch that its token names."""
         if self._untold:
             self._tell_seen(caller)
-        if caller.process is None:
+        record = standing.record
+        if record is None or standing.worth != "living" or caller.process is None:
             return caller, standing
         if caller.process == record.process:
             return caller, Standing("living", record, "same")

@@ -40,20 +40,24 @@ class LaunchBook:
         self._complained: set[str] = set()
         self._reading = anyio.Lock()
 
-    async def find(self, token: str | None) -> Standing:
-        """Tell what a token is worth; how its launch stands to the caller is for the caller's owner to say."""
+    def known(self, token: str | None) -> Standing | None:
+        """Tell what a token is worth if no folder must be read for it."""
         if token is None:
             return NO_LAUNCH
-        if not TOKEN_FORM.fullmatch(token):
+        record = self._living.get(token_digest(token)) if TOKEN_FORM.fullmatch(token) else None
+        return None if record is None else Standing("living", record)
+
+    async def find(self, token: str | None) -> Standing:
+        """Tell what a token is worth; how its launch stands to the caller is for the caller's owner to say."""
+        if (standing := self.known(token)) is not None:
+            return standing
+        if token is None or not TOKEN_FORM.fullmatch(token):
             return _UNKNOWN
-        digest = token_digest(token)
-        if digest not in self._living:
-            await self.refresh()
-        if (record := self._living.get(digest)) is not None:
-            return Standing("living", record)
-        if (record := self._ended.get(digest)) is not None:
-            return Standing("ended", record)
-        return _UNKNOWN
+        await self.refresh()
+        if (standing := self.known(token)) is not None:
+            return standing
+        record = self._ended.get(token_digest(token))
+        return _UNKNOWN if record is None else Standing("ended", record)
 
     async def refresh(self) -> None:
         """Read the folder again if it may have changed."""

@@ -2,11 +2,14 @@
 
 Theory of operation
 -------------------
-aiohttp parses and frames; nothing else of it is used: no routes, no middlewares, no access log. ``CallerConnection`` adds
-what it leaves out: who is at the other end (asked at accept), how long a head may take, that a caller who closes its half
-has left, and errors in JSON. Deadlines are not timers but times that one sweep compares a few times a second, so that a
-chunk costs an assignment and not a timer.
+A ``CallerConnection`` feeds what comes to its ``Intake`` and lets one request at a time be performed; what comes behind it is
+held until its turn, and beyond ``limits.AHEAD`` not read. It is read all the time otherwise, because only so is it seen that a
+caller has left: the end of its half counts as leaving.
 
+An answer that leaves before its request's body is whole ends the connection the patient way: our half is closed, the rest is
+read and dropped for ``limits.LINGER``, since a connection closed over unread bytes is reset and the answer lost with it.
+
+Deadlines are not timers but times that one sweep compares a few times a second: an assignment where something happens.
 Must not know providers, nor what a request is worth.
 """
 
@@ -14,148 +17,309 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
+import anyio
 import orjson
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import Response, StreamResponse
-from aiohttp.web_server import Server
 
 from actors.gateway import limits
 from actors.gateway.identity import Acquaintance, Identity
+from actors.gateway.intake import Intake, Request
 from schemas.config import ConfigError
 
-_FULL: Final = orjson.dumps(
-    {"error": {"message": "too many connections to this gateway", "type": "server_error", "param": None, "code": "busy"}}
-)
-_REFUSED: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_FULL), _FULL)
-)
-_STATUS_HEADERS_TOO_LARGE: Final = 431
+_BUSY: Final = (503, "server_error", "busy", "too many connections to this gateway")
+_STATUSES: Final = {"malformed": "400 Bad Request", "headers_too_large": "431 Request Header Fields Too Large"}
 
 
-class CallerConnection(RequestHandler):
+class Performer(Protocol):
+    """What performs one request; it calls the line's ``done`` when the last byte of the answer was written."""
+
+    def start(self) -> None:
+        """Begin; the head is whole."""
+
+    def body_came(self) -> None:
+        """Learn that there is more of the request's body, or that it is whole or broken."""
+
+    def caller_left(self) -> None:
+        """Learn that nobody waits for the answer; ``done`` is not to be called any more."""
+
+    def pause(self) -> None:
+        """Write no more for now: the caller does not read."""
+
+    def resume(self) -> None:
+        """Write again."""
+
+
+class CallerConnection(asyncio.Protocol):
     """One accepted connection."""
 
-    __slots__ = ("acquaintance", "head_since", "peer_text", "turned_away")
+    __slots__ = (
+        "_advancing",
+        "_deadline",
+        "_ending",
+        "_held",
+        "_intake",
+        "_performer",
+        "_reading",
+        "_request",
+        "_server",
+        "acquaintance",
+        "paused",
+        "peer_text",
+        "transport",
+    )
 
+    transport: asyncio.Transport
     acquaintance: Acquaintance
+
+    def __init__(self, server: CallerServer) -> None:
+        self._server = server
+        self._intake = Intake()
+        self._performer: Performer | None = None
+        self._request: Request | None = None
+        self._held = b""
+        self._reading = True
+        self._advancing = False
+        self._ending = False
+        self._deadline: float | None = None
+        self.paused = False
+        self.peer_text = "unknown"
+
+    # ------------------------------------------------------------------------------------------------ asyncio's calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn who it is, unless there are too many."""
-        self.head_since: float | None = self._loop.time()
-        self.turned_away = False
-        server = self._manager
-        assert isinstance(server, CallerServer)  # noqa: S101 - for the type checker
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
+        self.transport = transport
+        server = self._server
         if len(server.connections) >= limits.CONNECTIONS:
-            self.turned_away = True
-            transport.write(_REFUSED)
+            self._ending = True
+            transport.write(_answer("503 Service Unavailable", *_BUSY[1:], more="retry-after: 1\r\n"))
             transport.close()
             return
-        super().connection_made(transport)
+        server.connections.add(self)
+        self._deadline = server.time() + limits.HEAD_DEADLINE
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-        self.peer_text = f"{remote[0]}:{remote[1]}" if remote else "unknown"
+        if remote:
+            self.peer_text = f"{remote[0]}:{remote[1]}"
         self.acquaintance = server.identity.accept((local[0], local[1]), (remote[0], remote[1]))
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget it."""
-        if not self.turned_away:
-            super().connection_lost(exc)
-
     def data_received(self, data: bytes) -> None:
-        """Note when a head begins and when it is whole."""
-        if self.turned_away:
+        """Feed what is the turn of, and hold the rest."""
+        if self._ending:
             return
-        count = self._request_count
-        super().data_received(data)
-        if self._request_count != count:
-            self.head_since = None
-        elif self.head_since is None and self._current_request is None and not self._messages:
-            self.head_since = self._loop.time()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
-        """Resume only what was paused: aiohttp parses nothing again after each chunk of a body that is read."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
+        if self._request is not None and self._request.whole:
+            self._held += data
+            if len(self._held) > limits.AHEAD:
+                self._stop_reading()
+            return
+        self._feed(data)
+        self._advance()
 
     def eof_received(self) -> None:
         """Take a half-closed connection for a caller who has left: what is not written yet is for nobody."""
-        if self._request_in_progress and self.transport is not None:
+        if self._performer is not None:
             self.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - however it ended
+        """Tell who is busy with it."""
+        self._ending = True
+        self._intake.close()
+        self._server.forget(self)
+        self._leave()
+
+    def pause_writing(self) -> None:
+        """Tell who is busy with it that nobody reads."""
+        self.paused = True
+        if self._performer is not None:
+            self._performer.pause()
+
+    def resume_writing(self) -> None:
+        """Tell that there is room again."""
+        self.paused = False
+        if self._performer is not None:
+            self._performer.resume()
+
+    # ------------------------------------------------------------------------------------------------ the performer's calls
+
+    @property
+    def last(self) -> bool:
+        """Tell whether no other request can follow the one that is performed."""
+        intake = self._intake
+        return self._server.closing or (intake.deaf and not intake.requests and intake.refusal is None)
+
+    def take(self, request: Request) -> list[bytes]:
+        """Return what has come of a request's body, and make room for more."""
+        chunks = request.take()
+        if not self._reading:
+            self._go_on_reading()
+        return chunks
+
+    def done(self, *, keep_alive: bool) -> None:
+        """Go on with the next request, or end."""
+        request, self._request, self._performer = self._request, None, None
+        if not keep_alive or request is None or not request.whole:
+            self._end(at_once=request is not None and request.whole and not self._held)
+        elif not self._advancing:
+            self._advance()
+
+    def log_exception(self, error: BaseException) -> None:
+        """Log what broke a request."""
+        self._server.log.error("a request broke the gateway", exc_info=error)
+
+    # ------------------------------------------------------------------------------------------------ the server's calls
 
     def expire(self, now: float) -> None:
-        """Close the connection if its head is not whole in time."""
-        if self.head_since is not None and now - self.head_since > limits.HEAD_DEADLINE:
-            self.force_close()
+        """Close what has outlived its deadline; not over bytes that are still on their way to a slow reader."""
+        if self._deadline is None or now <= self._deadline:
+            return
+        if self.transport.get_write_buffer_size():
+            self._deadline = now + limits.LINGER
+            return
+        self._ending = True
+        self._deadline = None
+        self.transport.close()
 
-    def abort(self) -> None:
-        """Close the connection at once."""
-        if self.transport is not None:
-            self.transport.abort()
+    def retire(self) -> None:
+        """End after the request that is performed; at once without one."""
+        if self._performer is None:
+            self._end(at_once=True)
 
-    def handle_error(
-        self,
-        request: BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - aiohttp's text quotes the caller's bytes
-    ) -> StreamResponse:
-        """Answer what could not be parsed, or what broke here, and close."""
-        if isinstance(exc, HttpProcessingError):
-            status, code, text = _malformed(exc)
-        else:
-            self.log_exception("a request broke the gateway", exc_info=exc)
-            code, text = "internal", "the gateway failed; see its log"
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer was under way")
-        kind = "server_error" if code == "internal" else "invalid_request_error"
-        body = orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": code}})
-        response = Response(status=status, body=body, content_type="application/json")
-        response.force_close()
-        return response
+    def cut(self) -> None:
+        """End now, whatever is performed."""
+        self._ending = True
+        self._leave()
+        self.transport.close()
+
+    # ------------------------------------------------------------------------------------------------ turns
+
+    def _feed(self, data: bytes) -> None:
+        intake, request = self._intake, self._request
+        intake.feed(data)
+        if request is not None:
+            if self._performer is not None:
+                self._performer.body_came()
+            if request.waiting > limits.AHEAD and not request.whole:
+                self._stop_reading()
+        elif not intake.requests and not intake.between and self._deadline is not None:
+            # A head has begun: from here it has as long as a first one.
+            self._deadline = min(self._deadline, self._server.time() + limits.HEAD_DEADLINE)
+
+    def _advance(self) -> None:
+        """Perform what stands in the queue, one after the other, until one takes its time."""
+        self._advancing = True
+        try:
+            while self._performer is None and not self._ending:
+                if self._intake.requests:
+                    self._begin(self._intake.requests.popleft())
+                elif not self._held or self._intake.deaf:
+                    self._rest()
+                    return
+                else:
+                    held, self._held = self._held, b""
+                    self._go_on_reading()
+                    self._feed(held)
+        finally:
+            self._advancing = False
+
+    def _begin(self, request: Request) -> None:
+        self._deadline = None
+        self._request = request
+        performer = self._performer = self._server.perform(self, request)
+        performer.start()
+
+    def _rest(self) -> None:
+        """Wait for the next request; or end, when there will be none."""
+        intake = self._intake
+        if intake.refusal is not None:
+            error = intake.refusal
+            self.transport.write(_answer(_STATUSES[error.code], "invalid_request_error", error.code, str(error)))
+            self._end()
+        elif intake.deaf:
+            self._end()
+        elif self._deadline is None:
+            self._deadline = self._server.time() + (limits.KEEP_ALIVE if intake.between else limits.HEAD_DEADLINE)
+
+    def _end(self, *, at_once: bool = False) -> None:
+        """Close; unless at once, our half first, so that what was said last is read before a reset can take it away."""
+        self._ending = True
+        self._held = b""
+        self._intake.close()
+        if at_once:
+            self._deadline = None
+            self.transport.close()
+            return
+        self._deadline = self._server.time() + limits.LINGER
+        self._go_on_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _leave(self) -> None:
+        performer, self._performer, self._request = self._performer, None, None
+        if performer is not None:
+            performer.caller_left()
+
+    def _stop_reading(self) -> None:
+        if self._reading and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
+
+    def _go_on_reading(self) -> None:
+        if not self._reading and not self.transport.is_closing():
+            self._reading = True
+            self.transport.resume_reading()
 
 
-def _malformed(error: HttpProcessingError) -> tuple[int, str, str]:
-    if isinstance(error, LineTooLong) or ("header" in error.message.lower() and "many" in error.message.lower()):
-        return (
-            _STATUS_HEADERS_TOO_LARGE,
-            "headers_too_large",
-            "the request line or a header field is too long, or there are too many",
-        )
-    return 400, "malformed", "this is not valid HTTP/1.1"
+Perform = Callable[[CallerConnection, Request], Performer]
 
 
-class CallerServer(Server):
+class CallerServer:
     """The listening end."""
 
-    def __init__(self, handler: Callable[[BaseRequest], Awaitable[StreamResponse]], identity: Identity) -> None:
-        super().__init__(
-            handler,
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=limits.KEEP_ALIVE,
-            max_line_size=limits.REQUEST_LINE,
-            max_field_size=limits.HEADER_FIELD,
-            max_headers=limits.HEADERS,
-            lingering_time=limits.LINGER,
-            auto_decompress=False,
-        )
+    def __init__(self, perform: Perform, identity: Identity, log: Any) -> None:
+        self.perform = perform
         self.identity = identity
+        self.log = log
+        self.time = asyncio.get_running_loop().time
+        self.connections: set[CallerConnection] = set()
+        self.closing = False
+        self._empty = anyio.Event()
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self) -> CallerConnection:
         """Make a connection."""
-        return CallerConnection(self, loop=self._loop, **self._kwargs)
+        return CallerConnection(self)
+
+    def forget(self, connection: CallerConnection) -> None:
+        """Let a connection go."""
+        self.connections.discard(connection)
+        if self.closing and not self.connections:
+            self._empty.set()
 
     def sweep(self, now: float) -> None:
         """Close what has outlived its deadline."""
-        for connection in self.connections:
-            if isinstance(connection, CallerConnection):
-                connection.expire(now)
+        for connection in list(self.connections):
+            connection.expire(now)
+
+    async def close(self) -> None:
+        """Let what is under way end by itself for a moment, then end it."""
+        self.closing = True
+        for connection in list(self.connections):
+            connection.retire()
+        if self.connections:
+            with anyio.move_on_after(limits.SHUTDOWN_GRACE):
+                await self._empty.wait()
+        for connection in list(self.connections):
+            connection.cut()
+
+
+def _answer(status: str, kind: str, code: str, text: str, *, more: str = "") -> bytes:
+    """Write an answer to what is no request; the connection ends with it."""
+    body = orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": code}})
+    head = (
+        f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{more}connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def bind(port: int, config_file: str) -> socket.socket:
@@ -165,7 +329,8 @@ def bind(port: int, config_file: str) -> socket.socket:
         ConfigError: it is taken, or not to be had.
 
     """
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # The protocol is named so that asyncio knows that a small write must not wait for an acknowledgement (TCP_NODELAY).
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -180,8 +345,3 @@ def bind(port: int, config_file: str) -> socket.socket:
         advice = "stop the program that has it, or choose another port and start the agents again"
         raise ConfigError(config_file, 0, "gateway.port", problem, advice) from error
     return listening
-
-
-def fields_of(request: BaseRequest) -> Any:
-    """Return a request's header fields as they are."""
-    return request._message.headers  # noqa: SLF001 - `headers` is the same behind a property of a cached mixin

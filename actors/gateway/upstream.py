@@ -2,9 +2,11 @@
 
 Theory of operation
 -------------------
-aiohttp's connector dials, checks certificates and keeps connections; its protocol parses and applies backpressure. What
-lies between in ``ClientSession`` (cookies, redirects, proxies from the environment, retries, payload kinds) is all that a
-gateway must not do, and costs more than the rest, so it is not used: a request is written in one piece and its head awaited.
+A request is written in one piece on a connection that the pool kept, or on one that is dialled for it; what comes is read by
+an ``AnswerReader`` and handed to the request's ``Owner`` in the very callback that brought it: its head, its body, its end.
+Everything that one read brought is told before ``came`` or ``failed`` ends the account of it, so the owner writes once.
+When the answer is over the connection goes back, unless anything about it is in doubt; whatever is said on a connection that
+nobody asked on closes it. Nothing is sent twice, not even on a kept connection that turns out to be closed.
 
 A shell: sends what it is given to the address it is given. Must not know why a request goes where it goes.
 """
@@ -12,40 +14,29 @@ A shell: sends what it is given to the address it is given. Must not know why a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
-from types import TracebackType
-from typing import Final, Self
+import errno
+import re
+import socket
+import ssl
+from typing import Final, Protocol
+from urllib.parse import quote, urlsplit
 
-from aiohttp import ClientTimeout, TCPConnector
-from aiohttp.client_exceptions import (
-    ClientConnectorCertificateError,
-    ClientConnectorDNSError,
-    ClientConnectorError,
-    ClientError,
-    ClientSSLError,
-    ConnectionTimeoutError,
-    ServerTimeoutError,
-)
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import RawResponseMessage
-from aiohttp.http_writer import StreamWriter
-from aiohttp.streams import StreamReader
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
+import anyio
+import anyio.to_thread
 
+from actors.gateway.answers import Answer, AnswerReader
+from actors.gateway.fields import Pair
+from actors.gateway.framing import write_head
 from actors.gateway.moves import Problem
 from actors.gateway.providers import Upstream
 
-BUFFER: Final = 64 * 1024
-_HEAD: Final = 32 * 1024
 _IDLE_CONNECTION: Final = 15.0
-_DNS_KEPT: Final = 60
+_HAPPY_EYEBALLS: Final = 0.25
+_PORTS: Final = {"http": 80, "https": 443}
 _BODILESS: Final = ("GET", "HEAD", "OPTIONS")
-_SWITCHING, _FINAL = 101, 200
+_ONE_PIECE: Final = 128 * 1024
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+_PATH: Final = "/%:@!$&'()*+,;=~"
 
 
 class UpstreamError(Exception):
@@ -57,200 +48,250 @@ class UpstreamError(Exception):
         self.detail = detail
 
 
-class SilentUpstreamError(Exception):
-    """Set on a stream that has been silent for too long."""
+class Owner(Protocol):
+    """Whose request is on a connection."""
+
+    def answered(self, answer: Answer) -> None:
+        """Take the head; ``came`` or ``failed`` follows at once."""
+
+    def came(self, body: bytes, *, ended: bool) -> None:
+        """Take what came of the body; ``ended``: it is whole, and nothing follows."""
+
+    def failed(self, problem: Problem) -> None:
+        """Learn that the answer is not to come, or not to its end; nothing follows."""
 
 
-class _Protocol(ResponseHandler):
-    """aiohttp's protocol, which also tells at once when something has come or ended, and parses nothing in vain."""
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to a provider."""
 
-    on_change: Callable[[], None] | None = None
+    __slots__ = ("_owner", "_paused", "_pool", "_reader", "_transport", "idle_since", "origin")
 
-    def data_received(self, data: bytes) -> None:
-        """Parse, then tell; without data it is called from inside a read that makes room, and the reader reads on."""
-        super().data_received(data)
-        if data and self.on_change is not None:
-            self.on_change()
+    _transport: asyncio.Transport
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """End what was not complete, then tell."""
-        super().connection_lost(exc)
-        if self.on_change is not None:
-            self.on_change()
+    def __init__(self, pool: UpstreamPool, origin: Origin) -> None:
+        self._pool = pool
+        self._owner: Owner | None = None
+        self._reader: AnswerReader | None = None
+        self._paused = False
+        self.origin = origin
+        self.idle_since = 0.0
 
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
-        """Resume only what was paused: a stream that never was needs no parsing after each chunk that is read of it."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
+    @property
+    def usable(self) -> bool:
+        """Tell whether a request may be written."""
+        return not self._transport.is_closing()
 
+    def send(self, owner: Owner, head: bytes, body: bytes, *, bodiless: bool) -> None:
+        """Write a request; not awaited until it is flushed: a provider may answer, and refuse, before it has read it all."""
+        self._owner = owner
+        self._reader = AnswerReader(bodiless=bodiless)
+        if len(body) <= _ONE_PIECE:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
 
-class UpstreamAnswer:
-    """A provider's answer: its head, and its body as it comes."""
+    def pause(self) -> None:
+        """Read no more for now."""
+        if not self._paused and self.usable:
+            self._paused = True
+            self._transport.pause_reading()
 
-    __slots__ = ("_connection", "_protocol", "content", "headers", "reason", "status")
-
-    def __init__(self, message: RawResponseMessage, content: StreamReader, connection: Connection) -> None:
-        self.status: int = message.code
-        self.reason: str = message.reason
-        self.headers: CIMultiDictProxy[str] = message.headers
-        self.content = content
-        self._connection: Connection | None = connection
-        self._protocol = connection.protocol
-        content.on_eof(self._release)
-
-    def watch(self, on_change: Callable[[], None]) -> None:
-        """Call when something has come or ended, in the moment that it does; until ``unwatch``."""
-        if isinstance(self._protocol, _Protocol):
-            self._protocol.on_change = on_change
-
-    def unwatch(self, on_change: Callable[[], None]) -> None:
-        """Call no more. The connection may serve another answer by now, whose watch stays."""
-        if isinstance(self._protocol, _Protocol) and self._protocol.on_change == on_change:
-            self._protocol.on_change = None
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused and self.usable:
+            self._paused = False
+            self._transport.resume_reading()
 
     def close(self) -> None:
-        """Close the connection, unless the answer is complete and it has gone back to the pool."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close()
+        """Close at once, and tell nobody."""
+        self._let_go()
+        self._pool.forget(self)
+        self._transport.abort()
 
-    def _release(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.release()
+    # ------------------------------------------------------------------------------------------------ asyncio's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Be ready."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Tell the owner what this brought, all of it."""
+        owner, reader = self._owner, self._reader
+        if owner is None or reader is None:
+            self.close()
+            return
+        told = reader.answer is not None
+        reader.feed(data)
+        if not told and reader.answer is not None:
+            owner.answered(reader.answer)
+            if self._owner is not owner:
+                return  # closed: it is not to be passed on
+        body = reader.take()
+        if reader.ended:
+            self._release(reader)
+            owner.came(body, ended=True)
+        elif reader.broken:
+            if body:
+                owner.came(body, ended=False)
+            self._fail("malformed")
+        elif body or (not told and reader.answer is not None):
+            owner.came(body, ended=False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the answer if this is how it ends; otherwise it was cut."""
+        self._pool.forget(self)
+        owner, reader = self._owner, self._reader
+        self._let_go()
+        if owner is None or reader is None:
+            return
+        if exc is None and reader.ends_with_connection and not reader.broken:
+            owner.came(b"", ended=True)
+        else:
+            owner.failed("cut")
+
+    def _let_go(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._owner = self._reader = None
+
+    def _fail(self, problem: Problem) -> None:
+        owner = self._owner
+        if owner is not None:
+            self.close()
+            owner.failed(problem)
+
+    def _release(self, reader: AnswerReader) -> None:
+        """Give the connection back, unless something about it is in doubt."""
+        flushed = self.usable and self._transport.get_write_buffer_size() == 0
+        if reader.keep_alive and flushed and not reader.excess:
+            self._let_go()
+            self.resume()
+            self._pool.keep(self)
+        else:
+            self.close()
 
 
-class _Place:
-    """One provider's address in the forms that sending needs."""
+class Origin:
+    """One provider's address in the forms that sending needs; ``key`` is what connections are kept under."""
 
-    __slots__ = ("host", "loop", "path", "template", "timeout")
+    __slots__ = ("host", "key", "path", "port", "secure", "shown")
 
-    def __init__(self, upstream: Upstream) -> None:
-        url = URL(upstream.base)
-        self.host = url.host_port_subcomponent or ""
-        self.path = url.raw_path.rstrip("/")
-        self.loop = asyncio.get_running_loop()  # kept, since each asking is a system call
-        # What the connector asks: origin, TLS and proxy (none). Never sent itself.
-        self.template = ClientRequest("GET", url, loop=self.loop)
-        self.timeout = ClientTimeout(total=None, connect=None, sock_connect=upstream.connect_timeout)
+    def __init__(self, base: str) -> None:
+        parts = urlsplit(base)
+        self.host = parts.hostname or ""
+        self.port = parts.port or _PORTS[parts.scheme]
+        self.secure = parts.scheme == "https"
+        self.key = (self.secure, self.host, self.port)
+        self.path = quote(parts.path.rstrip("/"), safe=_PATH)
+        name = f"[{self.host}]" if ":" in self.host else self.host.encode("idna").decode()
+        self.shown = name if self.port == _PORTS[parts.scheme] else f"{name}:{self.port}"
 
 
 class UpstreamPool:
     """Connections to providers, kept between requests."""
 
     def __init__(self) -> None:
-        self._connector: TCPConnector | None = None
-        self._places: dict[str, _Place] = {}
+        self._loop = asyncio.get_running_loop()
+        self._origins: dict[str, Origin] = {}
+        self._idle: dict[tuple[bool, str, int], list[UpstreamConnection]] = {}
+        self._tls: ssl.SSLContext | None = None
 
-    async def __aenter__(self) -> Self:
-        self._connector = TCPConnector(limit=0, ttl_dns_cache=_DNS_KEPT, keepalive_timeout=_IDLE_CONNECTION)
-        self._connector._factory = partial(_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001 - no public way
-        return self
+    def origin(self, upstream: Upstream) -> Origin:
+        """Return a provider's address."""
+        found = self._origins.get(upstream.base)
+        if found is None:
+            found = self._origins[upstream.base] = Origin(upstream.base)
+        return found
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._connector is not None:
-            await self._connector.close()
+    def take(self, origin: Origin) -> UpstreamConnection | None:
+        """Return a connection that was kept, the one used last."""
+        idle = self._idle.get(origin.key)
+        while idle:
+            connection = idle.pop()
+            if connection.usable:
+                return connection
+        return None
 
-    async def send(
-        self, upstream: Upstream, method: str, rest: str, fields: list[tuple[str, str]], body: bytes
-    ) -> UpstreamAnswer:
-        """Send a request and return when the answer's head is here.
+    async def dial(self, upstream: Upstream, origin: Origin) -> UpstreamConnection:
+        """Open a connection.
 
         Raises:
-            UpstreamError: it is not to come.
+            UpstreamError: it is not to be had.
 
         """
-        if self._connector is None:
-            raise RuntimeError("the pool is not open")
-        place = self._places.get(upstream.base)
-        if place is None:
-            place = self._places[upstream.base] = _Place(upstream)
-        headers = CIMultiDict((("host", place.host), *fields))
-        if body or method not in _BODILESS:
-            headers["content-length"] = str(len(body))
         try:
-            connection = await self._connector.connect(place.template, [], place.timeout)
-        except (ClientError, TimeoutError, OSError) as error:
+            with anyio.fail_after(upstream.connect_timeout):
+                context = await self._context() if origin.secure else None
+                _, connection = await self._loop.create_connection(
+                    lambda: UpstreamConnection(self, origin),
+                    origin.host,
+                    origin.port,
+                    ssl=context,
+                    server_hostname=origin.host if origin.secure else None,
+                    happy_eyeballs_delay=_HAPPY_EYEBALLS,
+                )
+        except (OSError, UnicodeError) as error:
             raise told(error, upstream) from error
-        try:
-            line = f"{method} {place.path}{rest} HTTP/1.1"
-            return await _converse(connection, upstream, line, headers, body, loop=place.loop)
-        except (ClientError, HttpProcessingError, TimeoutError, OSError, ValueError) as error:
-            connection.close()
-            raise told(error, upstream) from error
-        except BaseException:
-            connection.close()
-            raise
+        return connection
+
+    def keep(self, connection: UpstreamConnection) -> None:
+        """Keep a connection for the next request."""
+        connection.idle_since = self._loop.time()
+        self._idle.setdefault(connection.origin.key, []).append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """Keep a connection no more."""
+        idle = self._idle.get(connection.origin.key)
+        if idle and connection in idle:
+            idle.remove(connection)
+
+    def sweep(self, now: float) -> None:
+        """Close what nobody has used for a while."""
+        for idle in self._idle.values():
+            while idle and now - idle[0].idle_since > _IDLE_CONNECTION:
+                idle[0].close()
+
+    def close(self) -> None:
+        """Close every connection that is kept."""
+        for idle in self._idle.values():
+            while idle:
+                idle[0].close()
+
+    async def _context(self) -> ssl.SSLContext:
+        """Return what certificates are checked with; reading the machine's own takes a while, once."""
+        if self._tls is None:
+            context = await anyio.to_thread.run_sync(ssl.create_default_context)
+            context.set_alpn_protocols(["http/1.1"])
+            self._tls = context
+        return self._tls
 
 
-async def _converse(
-    connection: Connection,
-    upstream: Upstream,
-    line: str,
-    headers: CIMultiDict[str],
-    body: bytes,
-    *,
-    loop: asyncio.AbstractEventLoop,
-) -> UpstreamAnswer:
-    """Write a request and wait for the head of its answer."""
-    protocol = connection.protocol
-    if protocol is None or protocol.transport is None:
-        raise ConnectionResetError("the pooled connection is gone")
-    protocol.set_response_params(
-        skip_payload=line.startswith("HEAD "),
-        read_until_eof=True,
-        auto_decompress=False,
-        read_timeout=upstream.first_byte_timeout,
-        read_bufsize=BUFFER,
-        max_line_size=_HEAD,
-        max_field_size=_HEAD,
-    )
-    writer = StreamWriter(protocol, loop)
-    await writer.write_headers(line, headers)
-    # Not awaited until it is flushed: a provider may answer, and refuse, before it has read everything.
-    if body:
-        await writer.write(body, drain=False)
-    else:
-        writer.send_headers()
-    protocol.start_timeout()
-    message, content = await _read_head(protocol)
-    # From here on silence is watched by the sweep, not by a timer that each chunk sets anew.
-    protocol.read_timeout = None
-    protocol.start_timeout()
-    return UpstreamAnswer(message, content, connection)
+def request_head(origin: Origin, method: str, rest: str, fields: list[Pair], body: bytes) -> bytes:
+    """Write a request's head.
+
+    Raises:
+        ValueError: a field cannot be sent.
+
+    """
+    pairs = [("host", origin.shown), *fields]
+    if body or method not in _BODILESS:
+        pairs.append(("content-length", str(len(body))))
+    return write_head(f"{method} {origin.path}{rest} HTTP/1.1", pairs)
 
 
-async def _read_head(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
-    while True:
-        message, content = await protocol.read()
-        if message.code == _SWITCHING:
-            raise HttpProcessingError(message="switched protocols")
-        if message.code >= _FINAL:
-            return message, content
-
-
-def told(error: Exception, upstream: Upstream) -> UpstreamError:  # noqa: PLR0911 - one line for each way to fail
+def told(error: Exception, upstream: Upstream) -> UpstreamError:
     """Tell failures apart, in words of ours."""
     where = f"at {upstream.shown}"
-    if isinstance(error, ConnectionTimeoutError):
-        return UpstreamError("connect_timeout", f"{where}, {upstream.connect_timeout:g} s")
-    if isinstance(error, ServerTimeoutError):
-        return UpstreamError("first_byte_timeout", f"{upstream.first_byte_timeout:g} s")
-    if isinstance(error, ClientConnectorDNSError):
-        return UpstreamError("unreachable", f"{where}: its name cannot be resolved")
-    if isinstance(error, ClientConnectorCertificateError | ClientSSLError):
+    if isinstance(error, ssl.SSLError):
         return UpstreamError("tls", where)
-    if isinstance(error, ClientConnectorError):
-        if isinstance(error.os_error, ConnectionRefusedError):
-            return UpstreamError("refused", where)
-        return UpstreamError("unreachable", f"{where}: {error.os_error.strerror or type(error.os_error).__name__}")
-    if isinstance(error, HttpProcessingError):
-        return UpstreamError("malformed", where)
-    if isinstance(error, ValueError):
-        return UpstreamError("unreachable", f"{where}: a header field cannot be sent")
-    return UpstreamError("cut", where)
-
-
-READ_ERRORS: Final = (ClientError, HttpProcessingError, OSError)
+    if isinstance(error, TimeoutError):
+        return UpstreamError("connect_timeout", f"{where}, {upstream.connect_timeout:g} s")
+    if isinstance(error, socket.gaierror) or not isinstance(error, OSError):
+        return UpstreamError("unreachable", f"{where}: its name cannot be resolved")
+    # Where a name has several addresses and each fails otherwise, the one error names them in its text alone.
+    numbers = {error.errno} if error.errno is not None else {int(each) for each in _ERRNO.findall(str(error))}
+    if numbers == {errno.ECONNREFUSED}:
+        return UpstreamError("refused", where)
+    return UpstreamError("unreachable", f"{where}: {error.strerror or type(error).__name__}")

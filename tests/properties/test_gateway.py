@@ -9,7 +9,6 @@ import orjson
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 
 from actors.gateway import moves
 from actors.gateway.admission import Door, Kernel
@@ -23,6 +22,7 @@ from actors.gateway.attribution import (
 )
 from actors.gateway.claims import Claims, read_claims
 from actors.gateway.exchange import begin, step
+from actors.gateway.fields import Fields
 from actors.gateway.head import read_head, read_target
 from actors.gateway.peek import requested_model
 from actors.gateway.routing import Preference, route
@@ -103,7 +103,7 @@ def test_generated_text_is_never_taken_for_an_ending(deltas: list[dict[str, Any]
 # ------------------------------------------------------------------------------------------------ the exchange
 
 HEAD = st.builds(
-    lambda raw, fields: read_head("POST", raw, CIMultiDict({"host": "127.0.0.1:1", **fields})),
+    lambda raw, fields: read_head("POST", raw, Fields.of({"host": "127.0.0.1:1", **fields})),
     st.sampled_from(["/v1/responses", "/v1/messages", "/v1/chat/completions", "/v1/models", "/s/x/v1/responses", "/nothing"]),
     st.dictionaries(st.sampled_from(["session-id", "thread-id", "origin", "expect", "x-openai-subagent"]), TEXT, max_size=3),
 )
@@ -174,7 +174,7 @@ def test_every_exchange_has_one_outcome_and_facts_that_keep_their_types(head: An
 # ------------------------------------------------------------------------------------------------ attribution
 
 CLAIMS = st.builds(
-    lambda fields: read_claims(CIMultiDict(fields)),
+    lambda fields: read_claims(Fields.of(fields)),
     st.dictionaries(
         st.sampled_from(["session-id", "thread-id", "x-codex-turn-metadata", "x-openai-subagent", "x-claude-code-session-id"]),
         st.sampled_from(["01a1fb07-5b0e", '{"thread_source":"thread_title"}', "review", "../x", ""]) | TEXT,

@@ -24,9 +24,10 @@ EXCEPTIONS = {
 
 # Which modules may import a third-party package; a name ending in a dot allows everything below it.
 THIRD_PARTY = {
-    "aiohttp": ("actors.gateway.", "actors.echo."),
+    "aiohttp": ("actors.echo.",),
     "anyio": ("bus.", "actors."),
     "filelock": ("actors.supervisor.lock", "actors.cli.system"),
+    "httptools": ("actors.gateway.intake", "actors.gateway.answers"),
     "httpx": ("actors.demo.agent", "actors.cli."),
     "msgspec": (
         "schemas.",
@@ -34,7 +35,6 @@ THIRD_PARTY = {
         *(f"actors.{name}." for name in ("discovery", "gateway", "rollout", "transcripts")),
         "actors.runtime.checkpoint",
     ),
-    "multidict": ("actors.gateway.",),
     "orjson": ("schemas.", "actors."),
     "platformdirs": ("actors.runtime.paths",),
     "psutil": ("actors.supervisor.leftovers", "actors.supervisor.lock", "actors.cli.system", "actors.probe."),
@@ -44,7 +44,6 @@ THIRD_PARTY = {
     "tomlkit": ("schemas.config",),
     "typer": ("actors.cli.",),
     "watchdog": ("actors.rollout.",),
-    "yarl": ("actors.gateway.upstream",),
     "zmq": ("bus.sockets",),
     "zstandard": ("actors.gateway.", "actors.echo.", "actors.transcripts.files"),
 }

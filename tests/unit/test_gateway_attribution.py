@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from multidict import CIMultiDict
 
 from actors.gateway.attribution import (
     NO_LAUNCH,
@@ -17,6 +16,7 @@ from actors.gateway.attribution import (
     unknown_caller,
 )
 from actors.gateway.claims import NO_CLAIMS, Claims, read_claims
+from actors.gateway.fields import Fields
 from schemas.evidence import Evidence, Rank
 from schemas.identity import LaunchId, ProcessKey, TerminalKey, process_session
 from schemas.launch import LaunchRecord
@@ -32,7 +32,7 @@ CURL = caller_of(PROCESS, "other", "other", terminal=TAB, seated=(SEATED,))
 
 def codex(session: str = ROOT, thread: str = ROOT, turn: str = "{}", **more: str) -> Claims:
     fields = {"session-id": session, "thread-id": thread, "x-codex-turn-metadata": turn}
-    return read_claims(CIMultiDict({**fields, **{name.replace("_", "-"): value for name, value in more.items()}}))
+    return read_claims(Fields.of({**fields, **{name.replace("_", "-"): value for name, value in more.items()}}))
 
 
 def launched(relation: Relation = "same", agent: str = "codex", terminal: TerminalKey | None = None) -> Standing:
@@ -124,13 +124,13 @@ def test_a_conversation_that_cannot_be_a_key_is_none(own: str) -> None:
 
 
 def test_two_conversations_at_once_are_none() -> None:
-    fields = CIMultiDict([("session-id", ROOT), ("session-id", CHILD), ("thread-id", ROOT)])
+    fields = Fields.of([("session-id", ROOT), ("session-id", CHILD), ("thread-id", ROOT)])
     assert attribute(CODEX, NO_LAUNCH, read_claims(fields)).conversation is None
 
 
 def test_claude_names_its_session_and_its_subagents() -> None:
     claude = caller_of(PROCESS, "claude", "tui", terminal=TAB)
-    fields = CIMultiDict({"x-claude-code-session-id": ROOT, "x-claude-code-agent-id": "a7"})
+    fields = Fields.of({"x-claude-code-session-id": ROOT, "x-claude-code-agent-id": "a7"})
     found = attribute(claude, NO_LAUNCH, read_claims(fields))
     assert (found.session, found.thread, found.thread_kind, found.parent_thread) == (f"claude-{ROOT}", "a7", "subagent", ROOT)
     assert conflicts(attribute(CODEX, NO_LAUNCH, read_claims(fields))) == ["the caller is no claude (it is 'codex')"]
@@ -181,5 +181,5 @@ def test_the_launch_s_terminal_outranks_the_environment_s() -> None:
 
 def test_nothing_that_is_claimed_breaks_a_fact_s_bounds() -> None:
     long: dict[str, Any] = {"x-codex-parent-thread-id": "p" * 500, "session-id": ROOT, "thread-id": "t" * 500}
-    found = attribute(CODEX, NO_LAUNCH, read_claims(CIMultiDict(long)))
+    found = attribute(CODEX, NO_LAUNCH, read_claims(Fields.of(long)))
     assert (found.thread, found.parent_thread) == (None, None)

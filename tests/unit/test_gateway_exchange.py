@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 import pytest
-from multidict import CIMultiDict
 
 from actors.gateway import moves
 from actors.gateway.admission import Door, Kernel
 from actors.gateway.attribution import NO_LAUNCH, Caller, Standing, caller_of, unknown_caller
 from actors.gateway.exchange import Exchange, begin, step
+from actors.gateway.fields import Fields
 from actors.gateway.head import Head, read_head
 from actors.gateway.routing import Standing as ProviderStanding
 from actors.gateway.usage import Reading
@@ -31,7 +31,7 @@ CODEX_FIELDS = {"session-id": CONVERSATION, "thread-id": CONVERSATION}
 
 def head(raw: str = "/v1/responses", method: str = "POST", *, upgrade: bool = False, length: int = 10, **fields: str) -> Head:
     given = {"host": "127.0.0.1:8129", **{name.replace("_", "-"): value for name, value in fields.items()}}
-    return read_head(method, raw, CIMultiDict(given), upgrade=upgrade, length=length)
+    return read_head(method, raw, Fields.of(given), upgrade=upgrade, length=length)
 
 
 def launch(provider: str | None = None) -> LaunchRecord:

@@ -14,10 +14,10 @@ from pathlib import Path
 import orjson
 import pytest
 import zstandard
-from multidict import CIMultiDict
 
 from actors.gateway import limits
 from actors.gateway.dialect import dialect_of, error_body, stream_error
+from actors.gateway.fields import Fields
 from actors.gateway.forwarding import answer_fields, request_fields
 from actors.gateway.keys import KeyMissingError, Secret, read_key
 from actors.gateway.peek import Inflated, inflate, requested_model
@@ -118,7 +118,7 @@ def test_fields_that_could_not_be_sent_are_refused_at_start(headers: dict[str, s
 
 
 def test_hop_by_hop_fields_and_credentials_stop_here_and_the_rest_keeps_its_order() -> None:
-    fields = CIMultiDict(
+    fields = Fields.of(
         [
             ("X-Unknown", "1"),
             ("Connection", "close, X-Named"),
@@ -147,7 +147,7 @@ def test_hop_by_hop_fields_and_credentials_stop_here_and_the_rest_keeps_its_orde
 
 
 def test_answers_lose_cookies_and_their_connection() -> None:
-    fields = CIMultiDict(
+    fields = Fields.of(
         [("Set-Cookie", "a"), ("Connection", "close"), ("Content-Length", "3"), ("X-Codex-Primary-Used-Percent", "7")]
     )
     assert answer_fields(fields, passthrough=False) == [("Content-Length", "3"), ("X-Codex-Primary-Used-Percent", "7")]
@@ -251,5 +251,18 @@ def test_what_is_too_large_is_passed_over_and_the_next_event_is_read() -> None:
 def test_the_gateway_loads_nothing_that_it_does_not_need() -> None:
     code = "import sys, actors.gateway.actor, actors.runtime.actor; print(' '.join(sys.modules))"
     loaded = set(subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout.split())
-    unwanted = {"httpx", "typer", "rich", "keyring", "click", "watchdog", "psutil", "platformdirs", "sqlite3", "aiohttp.web"}
+    unwanted = {
+        "httpx",
+        "typer",
+        "rich",
+        "keyring",
+        "click",
+        "watchdog",
+        "psutil",
+        "platformdirs",
+        "sqlite3",
+        "aiohttp",
+        "multidict",
+        "yarl",
+    }
     assert not unwanted & loaded
