@@ -36,6 +36,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _BODILESS: Final = ("GET", "HEAD", "OPTIONS")
 _ONE_PIECE: Final = 128 * 1024
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+_NUMBERS: Final = re.compile(r"[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.%]*")
 _PATH: Final = "/%:@!$&'()*+,;=~"
 
 
@@ -176,7 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
 class Origin:
     """One provider's address in the forms that sending needs; ``key`` is what connections are kept under."""
 
-    __slots__ = ("host", "key", "path", "port", "secure", "shown")
+    __slots__ = ("eyeballs", "host", "key", "path", "port", "secure", "shown")
 
     def __init__(self, base: str) -> None:
         parts = urlsplit(base)
@@ -184,6 +185,7 @@ class Origin:
         self.port = parts.port or _PORTS[parts.scheme]
         self.secure = parts.scheme == "https"
         self.key = (self.secure, self.host, self.port)
+        self.eyeballs = None if _NUMBERS.fullmatch(self.host) else _HAPPY_EYEBALLS  # a name may have several addresses
         self.path = quote(parts.path.rstrip("/"), safe=_PATH)
         name = f"[{self.host}]" if ":" in self.host else self.host.encode("idna").decode()
         self.shown = name if self.port == _PORTS[parts.scheme] else f"{name}:{self.port}"
@@ -230,7 +232,7 @@ class UpstreamPool:
                     origin.port,
                     ssl=context,
                     server_hostname=origin.host if origin.secure else None,
-                    happy_eyeballs_delay=_HAPPY_EYEBALLS,
+                    happy_eyeballs_delay=origin.eyeballs,
                 )
         except (OSError, UnicodeError) as error:
             raise told(error, upstream) from error
@@ -292,6 +294,6 @@ def told(error: Exception, upstream: Upstream) -> UpstreamError:
         return UpstreamError("unreachable", f"{where}: its name cannot be resolved")
     # Where a name has several addresses and each fails otherwise, the one error names them in its text alone.
     numbers = {error.errno} if error.errno is not None else {int(each) for each in _ERRNO.findall(str(error))}
-    if numbers == {errno.ECONNREFUSED}:
+    if isinstance(error, ConnectionRefusedError) or numbers == {errno.ECONNREFUSED}:
         return UpstreamError("refused", where)
     return UpstreamError("unreachable", f"{where}: {error.strerror or type(error).__name__}")
