@@ -218,6 +218,8 @@ def _compare(name: str, standing: Standing, now: Mapping[SessionId, Holding]) ->
     for session in sorted(now):
         told = past.get(session)
         found = _found(standing.seen, now[session])
+        if told is not None and not told.lost:
+            found = _known_better(told.found, found)
         if told is None or told.lost or told.found != found:
             times = 0 if told is None else told.times
             id_ = derived("process.conversation_found", name, session, str(times), _digest(found))
@@ -238,6 +240,13 @@ def _found(seen: ProcessSeen, holding: Holding) -> ProcessConversationFound:
         transcript=holding.transcript,
         evidence=holding.evidence,
     )
+
+
+def _known_better(before: ProcessConversationFound, now: ProcessConversationFound) -> ProcessConversationFound:
+    """Keep what was told if nothing is added to it, as when one of two files is closed; its best statement must still hold."""
+    if _best(before.evidence) == _best(now.evidence) and all(one in before.evidence for one in now.evidence):
+        now = replace(now, evidence=before.evidence)
+    return replace(now, transcript=now.transcript or before.transcript)
 
 
 def _lost(name: str, seen: ProcessSeen, told: Told, others: bool) -> Fact:  # noqa: FBT001 - inside this module
@@ -272,6 +281,10 @@ def _folded(state: State, facts: Iterable[Fact]) -> State:
 
 def _from_kernel(evidence: Iterable[Evidence]) -> bool:
     return any(one.rank <= Rank.KERNEL for one in evidence)
+
+
+def _best(evidence: Iterable[Evidence]) -> int | None:
+    return min((one.rank for one in evidence), default=None)
 
 
 def _digest(value: Any) -> str:

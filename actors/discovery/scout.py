@@ -5,9 +5,7 @@ Theory of operation
 ``next`` waits until there is something to tell. It wakes up when a program starts (where the kernel says so) and otherwise
 every ``TICK``, which costs a few microseconds when nothing has changed: one question to the kernel's account of new
 processes, and one ``stat`` for each folder and file in which a conversation can appear (``thread-writer-locks``, the days of
-threads whose rollouts are awaited, Claude's file about a process). A folder that is missing is one more state of it, so one
-that is created later is noticed like any other change. A time of modification is trusted only when it is older than
-``SETTLED``: within the grain of a file system's clock a second change looks like the first.
+threads whose rollouts are awaited, Claude's file about a process; see ``places``).
 
 A process is read whole when it is new or has started another program, and its files again when there is a hint. Two slow
 rounds find what hints have missed: ``SURVEY`` looks at every process, ``FILES`` at the files of every agent.
@@ -22,7 +20,6 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -42,6 +39,7 @@ from actors.discovery.holdings import (
     thread_of_rollout,
 )
 from actors.discovery.lineage import Lineage
+from actors.discovery.places import Places
 from actors.discovery.portrait import arguments_of, hidden, is_listed, portray
 from actors.discovery.terms import Files, Head, HeldFile, Holdings, Portrait, Reading
 from actors.probe import (
@@ -62,7 +60,6 @@ from actors.runtime.paths import Paths
 from schemas.identity import LaunchId, ProcessKey
 
 TICK: Final = 0.5
-SETTLED: Final = 1.0
 SURVEY: Final = 30.0
 SURVEY_WITHOUT_EVENTS: Final = 10.0
 FILES: Final = 15.0
@@ -80,7 +77,7 @@ class Found(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Subject:
-    """A process that is or may be an agent, as it was read; ``watched`` are the places where a change of its files shows."""
+    """A process that is or may be an agent, as it was read."""
 
     glimpse: Glimpse
     agent: AgentFinding = _OTHER
@@ -89,9 +86,7 @@ class _Subject:
     folders: tuple[str, ...] = ()
     home: str = ""
     locks: dict[str, str] = field(default_factory=dict)
-    watched: tuple[str, ...] = ()
-    stamps: dict[str, int] = field(default_factory=dict)
-    unsettled: bool = False
+    places: Places = field(default_factory=Places)
     sessions: frozenset[str] = frozenset()
     doubted: bool = False
 
@@ -99,12 +94,11 @@ class _Subject:
 class Scout:
     """One look-out. Its methods but ``wake`` are called from one thread at a time."""
 
-    def __init__(self, probe: Probe, paths: Paths, gateway_port: int, log: Any, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, probe: Probe, paths: Paths, gateway_port: int, log: Any) -> None:
         self._probe = probe
         self._paths = paths
         self._port = gateway_port
         self._log = log
-        self._clock = clock
         self._heads = Heads()
         self._daemons = Daemons(probe, log)
         self._subjects: dict[int, _Subject] = {}
@@ -171,7 +165,7 @@ class Scout:
             self._files_at = now
         stamps: dict[str, int] = {}  # many agents share a folder, which is asked about once
         for pid, subject in tuple(self._subjects.items()):
-            if pid not in portraits and (round_is_due or _may_have_changed(subject, stamps)):
+            if pid not in portraits and (round_is_due or subject.places.may_have_changed(stamps)):
                 self._look_again(pid, subject, portraits)
         self._ask_daemons(portraits)
         return tuple(portraits.values())
@@ -322,7 +316,7 @@ class Scout:
         else:
             if subject.sessions - _sessions(portrait) and not subject.doubted and portrait.holdings is not None:
                 # Who exits closes its files a moment before: seen twice, half a second apart, or else it is gone by then.
-                subject.doubted = subject.unsettled = True
+                subject.doubted = subject.places.unsettled = True
                 return
             subject.doubted = False
             subject.sessions = subject.sessions if portrait.holdings is None else _sessions(portrait)
@@ -337,8 +331,7 @@ class Scout:
         """
         holdings: Holdings | None = None
         if subject.folders or subject.agent.agent != "codex":
-            subject.watched = subject.watched or (*subject.folders[:1],)
-            self._stamp(subject)  # before the reading, so that a change during it is seen as one
+            subject.places.note(subject.folders[:1])
             try:
                 files = self._files(subject, reading)
                 holdings = find_holdings(subject.agent, reading.facts.key, subject.arguments, files)
@@ -346,7 +339,7 @@ class Scout:
             except ProcessHiddenError:
                 holdings = None
             except TornFileError:
-                holdings, subject.unsettled = None, True  # what was told stands until it can be read
+                holdings, subject.places.unsettled = None, True  # what was told stands until it can be read
         return portray(reading, subject.agent, holdings, self._port)
 
     def _files(self, subject: _Subject, reading: Reading) -> Files:
@@ -366,49 +359,17 @@ class Scout:
         stored = {thread: head for thread in (*awaited, named) if thread and (head := self._heads.stored(sessions, thread))}
         days = {day for thread in awaited for day in day_folders(sessions, thread)}
         unread = any(file.head is None and thread_of_rollout(file.path) for file in held)
-        subject.watched = (locks, *sorted(days))
-        self._stamp_new(subject)
-        subject.unsettled |= unread
+        subject.places.watch((locks, *sorted(days)))
+        subject.places.unsettled |= unread
         return Files(held, stored)
 
     def _head(self, path: str) -> Head | None:
         return self._heads.of(path) if thread_of_rollout(path) else None
 
-    def _stamp(self, subject: _Subject) -> None:
-        now = self._clock()
-        subject.stamps = {place: _stamp(place) for place in subject.watched}
-        subject.unsettled = any(abs(now - stamp / 1e9) < SETTLED for stamp in subject.stamps.values())
-
-    def _stamp_new(self, subject: _Subject) -> None:
-        """Remember places that were not watched before; whether they changed meanwhile is asked once more."""
-        for place in subject.watched:
-            if place not in subject.stamps:
-                subject.stamps[place] = _stamp(place)
-                subject.unsettled = True
-
 
 def _client(subject: _Subject, reading: Reading) -> Client:
     resumes = resumed_thread(subject.arguments)
     return Client(reading.facts.key, subject.home, datetime.fromisoformat(reading.started).timestamp(), resumes)
-
-
-def _stamp(place: str) -> int:
-    """Return when a place was changed last; -1 when it is not there, or not to be seen."""
-    try:
-        return os.stat(place).st_mtime_ns  # noqa: PTH116 - asked twice a second for every place
-    except OSError:
-        return -1
-
-
-def _may_have_changed(subject: _Subject, stamps: dict[str, int]) -> bool:
-    """Compare the places where a change would show with what they were when they were last looked at."""
-    for place in subject.watched:
-        now = stamps.get(place)
-        if now is None:
-            now = stamps[place] = _stamp(place)
-        if now != subject.stamps.get(place):
-            return True
-    return subject.unsettled
 
 
 def _sessions(portrait: Portrait) -> frozenset[str]:

@@ -93,6 +93,7 @@ def test_conversations_are_found_better_known_and_lost() -> None:
     assert told == []
     state, told = look(state, holds(7, holding(FIRST, transcript="/r.jsonl")))
     assert [(one.TYPE, one.transcript) for one in told] == [("process.conversation_found", "/r.jsonl")]
+    assert look(state, holds(7, holding(FIRST)))[1] == []  # its rollout was closed, and it is still that thread's
     state, told = look(state, holds(7, holding(SECOND)))
     assert [(one.TYPE, one.thread if isinstance(one, ProcessConversationFound) else one.session) for one in told] == [
         ("process.conversation_found", SECOND),
