@@ -45,14 +45,16 @@ def request(port: int, headers: dict[str, str]) -> dict[str, Any]:
     return send(headers)
 
 
-def share() -> int:
-    """Leave a copy of this process behind, with every descriptor."""
+def connect_shared(port: int) -> int:
+    """Connect with a socket that a copy of this process had before, so that nobody ever saw it with one owner."""
+    kept.append(socket.socket())
     child = os.fork()
     if child == 0:
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in range(3):
             os.dup2(nothing, descriptor)
         signal.pause()
+    kept[-1].connect(("127.0.0.1", port))
     return child
 
 
@@ -73,7 +75,7 @@ def rewrite(old: str, new: str) -> None:
     ctypes.memmove(start + at, new.encode(), len(old.encode()))
 
 
-COMMANDS = {one.__name__: one for one in (connect, send, request, share, hold, rewrite)}
+COMMANDS = {one.__name__: one for one in (connect, connect_shared, send, request, hold, rewrite)}
 
 if __name__ == "__main__":
     for line in sys.stdin:

@@ -142,8 +142,7 @@ def test_a_rollout_with_anothers_id_in_it_proves_nothing(system: System, tmp_pat
 def test_a_socket_that_two_processes_share_is_nobodys(system: System, tmp_path: Path) -> None:
     thread = new_thread()
     with agent(tmp_path / "agent", system, MINE) as sharer:
-        sharer.do("connect", port=system.gateway_port)
-        sharer.do("share")
+        sharer.do("connect_shared", port=system.gateway_port)
         answer = sharer.do("send", headers=codex_headers(thread))
         assert answer["status"] == 200
         attributed = system.until(
