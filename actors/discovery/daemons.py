@@ -64,6 +64,11 @@ class Daemons:
         self._clock = clock
         self._memories: dict[ProcessKey, _Memory] = {}
 
+    def waits(self) -> bool:
+        """Tell whether a daemon is to be asked once more though nothing has changed."""
+        now = self._clock()
+        return any(not _is_settled(memory) and now >= memory.next for memory in self._memories.values())
+
     def update(self, servers: Sequence[Server], clients: Sequence[Client]) -> frozenset[ProcessKey]:
         """Ask whom it is worth asking; return the TUIs whose conversations are others now."""
         if self._kernel is None:
@@ -95,13 +100,9 @@ class Daemons:
         about = (frozenset(server.locks), frozenset(client.process for client in clients))
         if about != memory.about:
             memory.about, memory.retry, memory.next = about, 0.0, 0.0
-        threads, tuis = about
-        known = {one.thread for one in memory.openings if one.process in tuis}
-        if not tuis or not threads:
+        if not all(about):
             memory.openings = ()
-            return False
-        settled = memory.retry > 0 and threads <= known
-        return not settled and self._clock() >= memory.next
+        return not _is_settled(memory) and self._clock() >= memory.next
 
     def _ask(self, kernel: Kernel, memory: _Memory, server: Server, clients: Sequence[Client]) -> None:
         memory.retry = min(max(RETRY_SECONDS, 2 * memory.retry), MAX_RETRY_SECONDS)
@@ -116,6 +117,14 @@ class Daemons:
             if str(error) != memory.problem:
                 memory.problem = str(error)
                 self._log.warning("Codex's daemon does not say which tabs it serves", reason=memory.problem)
+
+
+def _is_settled(memory: _Memory) -> bool:
+    """Tell whether there is nothing more to ask: nobody to ask about, or every thread's opener is known."""
+    threads, tuis = memory.about
+    if not threads or not tuis:
+        return True
+    return memory.retry > 0 and threads <= {one.thread for one in memory.openings if one.process in tuis}
 
 
 def _made(path: str) -> float | None:

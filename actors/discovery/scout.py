@@ -101,6 +101,8 @@ class Scout:
         self._log = log
         self._heads = Heads()
         self._daemons = Daemons(probe, log)
+        self._portrayed = 0
+        self._asked = (0, 0)
         self._subjects: dict[int, _Subject] = {}
         self._lineage = Lineage(probe)
         self._changes = probe.watch_changes()
@@ -285,6 +287,9 @@ class Scout:
 
     def _ask_daemons(self, portraits: dict[int, Portrait]) -> None:
         """Ask the shared daemons of Codex about their TUIs, and look again at those of which there is news."""
+        mark = (self._portrayed, len(self._subjects))
+        if mark == self._asked and not self._daemons.waits():
+            return
         read = [(one, one.reading) for one in self._subjects.values() if one.reading is not None and one.home]
         servers = [Server(now.facts.key, one.home, one.locks) for one, now in read if one.agent.kind == "daemon"]
         tuis = [(one, now) for one, now in read if one.agent.kind == "tui"] if servers else []
@@ -293,6 +298,7 @@ class Scout:
         for subject, now in tuis:
             if now.facts.key in changed:
                 self._look_again(now.facts.key.pid, subject, portraits)
+        self._asked = mark
 
     def _place(self, subject: _Subject, facts: ProcessFacts) -> None:
         """Find out where the files of an agent's process are."""
@@ -329,6 +335,7 @@ class Scout:
             ProcessGoneError: it has exited.
 
         """
+        self._portrayed += 1
         holdings: Holdings | None = None
         if subject.folders or subject.agent.agent != "codex":
             subject.places.note(subject.folders[:1])
