@@ -9,7 +9,11 @@ Nothing here blocks: sends and receives are ``NOBLOCK`` and say when they could 
 
 ``anyio.wait_readable`` works on asyncio's selector and proactor loops (see ``_LONGEST_WAIT``) and on trio; ``zmq.asyncio``
 is a third as fast and does not. Limits are set on every socket, none is left to libzmq's defaults: high-water marks, frame
-size, handshake and heartbeat deadlines, linger. Must not know verbs, keys' owners, or what a frame means.
+size, handshake deadline, linger. ZMTP's own heartbeats stay off: a peer whose queue is full reads no answer to them, and when
+one times out then, libzmq 4.3.5 ends the process (``Assertion failed: _input_stopped``, libzmq#4767). On loopback the kernel
+says when a peer is gone, and the bus has beats of its own for one that hangs.
+
+Must not know verbs, keys' owners, or what a frame means.
 """
 
 from __future__ import annotations
@@ -33,8 +37,6 @@ ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 FEED_HIGH_WATER = 8192
 PEER_HIGH_WATER = 1024
 _HANDSHAKE_MS = 2000
-_HEARTBEAT_MS = 1000
-_HEARTBEAT_TIMEOUT_MS = 3000
 _LINGER_MS = 200
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
@@ -276,8 +278,6 @@ class Sockets:
         socket = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, _LINGER_MS)
         socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
-        socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
         return socket
 
     def _bind(self, socket: zmq.Socket[bytes], endpoint: str) -> Socket:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zmq
 
 from bus.connection import Connection, ConnectionFileError, read_connection, write_connection
 from bus.exchange import MAX_WAITING_FOR_ONE, Exchange, Outgoing
 from bus.place import read_place, write_place
 from bus.protocol import Forwarded, Reply, Request
-from bus.sockets import new_key_pair
+from bus.sockets import Sockets, new_key_pair
 from bus.source import Source, rfc3339
 from bus.zap import answer
 from schemas.codec import encode
@@ -204,3 +205,14 @@ def test_the_last_connection_that_serves_a_name_gets_its_commands() -> None:
     assert ask(exchange).connection == b"newer"
     assert exchange.gone(b"server") == []
     assert ask(exchange).connection == b"newer"
+
+
+def test_no_socket_has_heartbeats_of_its_own_which_end_a_process_whose_queue_is_full() -> None:
+    with Sockets() as sockets:
+        made = [
+            sockets.dealer(CONNECTION),
+            sockets.subscriber(CONNECTION, [b""]),
+            sockets.ingress("tcp://127.0.0.1:*", SECRET),
+            sockets.feed("tcp://127.0.0.1:*", SECRET),
+        ]
+        assert [one._socket.getsockopt(zmq.HEARTBEAT_IVL) for one in made] == [0] * len(made)
