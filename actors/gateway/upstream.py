@@ -30,7 +30,7 @@ from actors.gateway.framing import write_head
 from actors.gateway.moves import Problem
 from actors.gateway.providers import Upstream
 
-_IDLE_CONNECTION: Final = 15.0
+_IDLE_CONNECTION: Final = 55.0  # load balancers in front of providers close after 60 s and more
 _HAPPY_EYEBALLS: Final = 0.25
 _PORTS: Final = {"http": 80, "https": 443}
 _BODILESS: Final = ("GET", "HEAD", "OPTIONS")
