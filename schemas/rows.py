@@ -148,6 +148,23 @@ class ActorRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was examined: ``finding`` in words, ``advice`` what to do about it (empty when nothing is to be done)."""
+
+    subject: str
+    state: Literal["ok", "note", "problem"]
+    finding: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Everything that was examined, problems first."""
+
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemStatus:
     """The supervisor's own account of the system, written to ``run/status.json`` at each change."""
 

@@ -163,6 +163,14 @@ def explain(
     explain_session(session, json=json)
 
 
+@app.command(epilog=f"{EXIT_CODES} Here 1 means that there is a problem.")
+def doctor(json: Json = False) -> None:
+    """Say what is wrong or cannot be known on this computer, and what to do about it."""
+    from actors.cli.doctor import doctor as examine  # noqa: PLC0415
+
+    examine(json=json)
+
+
 @history.callback()
 def history_list(  # noqa: PLR0917 - one parameter an option
     context: typer.Context,

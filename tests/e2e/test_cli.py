@@ -334,3 +334,13 @@ def test_the_demo_shows_rows_and_events_and_ends_by_itself(tmp_path: Path) -> No
     assert any(row["provisional"] and row["launch"] for row in rows)
     assert "request.completed" in shown or "request.attributed" in shown
     assert "tabwire explain" in shown
+
+
+def test_doctor_finds_nothing_wrong_with_a_system_that_is_up_and_says_when_it_is_not(tmp_path: Path) -> None:
+    system = System(tmp_path / "home")
+    down = json.loads(system.tabwire("doctor", "--json", code=1).stdout)
+    assert [check["subject"] for check in down["checks"] if check["state"] == "problem"] == ["system"]
+    with running(tmp_path / "up") as up:
+        checks = up.json("doctor")["checks"]
+        actors = {check["subject"]: check["state"] for check in checks}
+        assert {actors[name] for name in ("broker", "registry", "gateway", "gateway's door")} == {"ok"}
