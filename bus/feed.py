@@ -18,6 +18,7 @@ from schemas.codec import InvalidMessageError
 from schemas.envelope import Recorded
 
 _BURST = 256
+_GRACE_SECONDS = 0.5
 Told = Recorded | Gap | CaughtUp
 
 
@@ -81,7 +82,9 @@ class Feed(AsyncIterator[Told]):
 
     async def _wait(self) -> None:
         """Take what the socket has, and wait for it when that is nothing."""
-        if not await self._socket.readable(LOST_SECONDS):
+        spoke = await self._socket.readable(LOST_SECONDS)
+        # Who was stopped itself finds its time over before libzmq's thread has read what came meanwhile.
+        if not spoke and not await self._socket.readable(_GRACE_SECONDS):
             raise BusUnavailableError(f"the broker was silent for {LOST_SECONDS:g} s")
         rows: list[Row] = []
         epoch = self._cursor.epoch

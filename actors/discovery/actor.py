@@ -80,14 +80,17 @@ class Discovery:
         self._await_exits(tasks, news)
         for process in news.gone:  # while nobody looked
             await self._take(Exited(process))
-        while not self._actor.stopping.is_set():
-            news = await anyio.to_thread.run_sync(self._look, limiter=self._threads, abandon_on_cancel=True)
-            self._problem = news.found.problem or news.problem
-            self._await_exits(tasks, news)
-            seen = tuple(one for one in news.found.portraits if one.process in self._watches)
-            await self._take(Observed(seen))
-            self._listed.set()
-        self._ended.set()
+        try:
+            while not self._actor.stopping.is_set():
+                news = await anyio.to_thread.run_sync(self._look, limiter=self._threads, abandon_on_cancel=True)
+                self._problem = news.found.problem or news.problem
+                self._await_exits(tasks, news)
+                seen = tuple(one for one in news.found.portraits if one.process in self._watches)
+                await self._take(Observed(seen))
+                self._listed.set()
+            self._ended.set()
+        finally:
+            self._scout.wake()  # or the thread, which nobody waits for any more, would keep the process alive
 
     async def begin(self) -> None:
         """Say READY, and that not everybody was looked at, if so."""
