@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.e2e.cases import Tui, own_codex, rows_when, sessions_of
 from tests.e2e.codex import Codex, needs_codex
-from tests.e2e.system import System, running
+from tests.e2e.system import DEADLINE, System, running
 from tests.e2e.terminal import Tmux
 
 pytestmark = [
@@ -134,13 +135,21 @@ def test_resumed_in_another_tab_it_is_one_session_that_moved(codex: Codex, syste
 
 
 @pytest.mark.fault
+def _stopped(pid: int) -> None:
+    """Wait until every thread of a process has taken the signal that stops it."""
+    deadline = time.monotonic() + DEADLINE
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline, "the process does not stop"
+        time.sleep(0.01)
+
+
 def test_killed_it_is_gone_stopped_it_is_not_and_nobody_takes_its_place(codex: Codex, system: System, tmux: Tmux) -> None:
     tui = Tui.open(tmux, codex, "--no-daemon").ready()
     thread = tui.thread(codex)
     session, pid = f"codex-{thread}", tui.pid
     rows_when(system, lambda rows: session in rows)
     os.kill(pid, signal.SIGSTOP)
-    assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    _stopped(pid)
     another = Tui.open(tmux, codex, "--no-daemon").ready()
     rows = rows_when(system, lambda rows: sessions_of(rows, another.pid))
     assert rows[session].activity != "gone"
