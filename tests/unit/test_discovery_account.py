@@ -47,8 +47,8 @@ def test_a_process_is_told_once_and_again_when_it_changed() -> None:
     assert told == [seen(7)]
     state, told = look(state, seen(7))
     assert told == []
-    state, told = look(state, seen(7, cwd="/work"))
-    assert told == [seen(7, cwd="/work")]
+    state, told = look(state, seen(7, cwd="/shop"))
+    assert told == [seen(7, cwd="/shop")]
     _, told = look(state, seen(7))
     assert told == [seen(7)]
 

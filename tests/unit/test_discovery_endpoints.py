@@ -144,14 +144,12 @@ def test_claude_s_settings_on_the_command_line_lie_over_files_and_managed_ones_o
     managed = settings("https://m.test", "/etc/claude-code/managed-settings.json")
     assert claude({}, settings("https://a.test"), managed, arguments=inline).origin == "https://m.test"
     agent = AgentFinding("claude", "tui")
-    files = config_files(
-        agent, ["--settings", "mine.json", "--", "--settings", "x"], {"CLAUDE_CONFIG_DIR": "/cc"}, "/home/ada/shop"
-    )
+    files = config_files(agent, ["--settings", "mine.json", "--", "--settings", "x"], {"CLAUDE_CONFIG_DIR": "/cc"}, "/shop")
     assert files == (
         "/cc/settings.json",
-        "/home/ada/shop/.claude/settings.json",
-        "/home/ada/shop/.claude/settings.local.json",
-        "/home/ada/shop/mine.json",
+        "/shop/.claude/settings.json",
+        "/shop/.claude/settings.local.json",
+        "/shop/mine.json",
         "/etc/claude-code/managed-settings.json",
     )
 
