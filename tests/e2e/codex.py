@@ -16,11 +16,23 @@ import psutil
 import pytest
 
 from tests.e2e.system import System
+from tests.e2e.terminal import Tmux
 
 BINARY = os.environ.get("TABWIRE_CODEX") or shutil.which("codex")
 needs_codex = pytest.mark.skipif(
     BINARY is None, reason="the real Codex CLI is not installed (npm install -g @openai/codex@0.169.0)"
 )
+
+
+PROMPT = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
+
+
+def prompt(tmux: Tmux, pane: str, text: str) -> None:
+    """Type a prompt; Enter goes apart from the text, since Codex takes one burst of both for a paste."""
+    tmux.wait_for(pane, PROMPT)
+    tmux.type(pane, text)
+    tmux.wait_for(pane, text)
+    tmux.press(pane, "Enter")
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,18 @@ class Codex:
         out, err = process.communicate(timeout=90)
         assert code is None or process.returncode == code, f"codex exec: {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def login(self) -> None:
+        """Give it a key that nobody checks: without one a TUI asks for it before anything else."""
+        subprocess.run(
+            [self.binary, "login", "--with-api-key"],
+            env=self.environ(),
+            input="dummy-key-0001",
+            text=True,
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
 
     def end_daemon(self) -> None:
         """End the shared daemon and its update loop, which outlive every TUI: all that runs from this home's own copy."""

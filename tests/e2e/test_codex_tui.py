@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.codex import Codex, needs_codex
+from tests.e2e.codex import Codex, needs_codex, prompt
 from tests.e2e.system import System, running
 from tests.e2e.terminal import Tmux
 
@@ -22,9 +21,6 @@ pytestmark = [
 ]
 
 
-PROMPT = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
-
-
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with running(tmp_path_factory.mktemp("tabwire") / "home") as system:
@@ -34,15 +30,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 @pytest.fixture
 def codex(tmp_path: Path, system: System) -> Codex:
     codex = Codex(tmp_path, system)
-    subprocess.run(
-        [codex.binary, "login", "--with-api-key"],
-        env=codex.environ(),
-        input="dummy-key-0001",
-        text=True,
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    codex.login()
     return codex
 
 
@@ -50,14 +38,6 @@ def codex(tmp_path: Path, system: System) -> Codex:
 def tmux(tmp_path: Path) -> Iterator[Tmux]:
     with Tmux(tmp_path / "tmux.sock") as tmux:
         yield tmux
-
-
-def prompt(tmux: Tmux, pane: str, text: str) -> None:
-    """Type a prompt; Enter goes apart from the text, since Codex takes one burst of both for a paste."""
-    tmux.wait_for(pane, PROMPT)
-    tmux.type(pane, text)
-    tmux.wait_for(pane, text)
-    tmux.press(pane, "Enter")
 
 
 def test_a_tui_of_its_own_is_known_by_its_pane_and_not_by_an_inherited_tab(codex: Codex, system: System, tmux: Tmux) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from schemas.envelope import Recorded
-from tests.e2e.codex import Codex, needs_codex
+from tests.e2e.codex import Codex, needs_codex, prompt
 from tests.e2e.system import System, running
 from tests.e2e.terminal import Tmux
 
@@ -21,7 +20,6 @@ pytestmark = [
     needs_codex,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
-PROMPT = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
 
 
 @pytest.fixture
@@ -33,15 +31,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 @pytest.fixture
 def codex(tmp_path: Path, system: System) -> Codex:
     codex = Codex(tmp_path, system)
-    subprocess.run(
-        [codex.binary, "login", "--with-api-key"],
-        env=codex.environ(),
-        input="dummy-key-0001",
-        text=True,
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    codex.login()
     return codex
 
 
@@ -49,14 +39,6 @@ def codex(tmp_path: Path, system: System) -> Codex:
 def tmux(tmp_path: Path) -> Iterator[Tmux]:
     with Tmux(tmp_path / "tmux.sock") as tmux:
         yield tmux
-
-
-def prompt(tmux: Tmux, pane: str, text: str) -> None:
-    """Type a prompt; Enter goes apart from the text, since Codex takes one burst of both for a paste."""
-    tmux.wait_for(pane, PROMPT)
-    tmux.type(pane, text)
-    tmux.wait_for(pane, text)
-    tmux.press(pane, "Enter")
 
 
 def test_a_past_session_goes_on_in_this_tab(codex: Codex, system: System, tmux: Tmux) -> None:
