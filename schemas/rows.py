@@ -5,10 +5,10 @@ Fields are only ever added. Must not know how a row is computed (``actors.regist
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from schemas.events import Endpoint, ProcessKind, Status, ThreadKind, Usage
+from schemas.events import Candidate, Endpoint, ProcessKind, Status, ThreadKind, Usage
 from schemas.evidence import Evidence
 from schemas.identity import ConversationKey, LaunchId, ProcessKey, SessionId, TerminalKey
 
@@ -236,3 +236,134 @@ class HistoryDetail:
     usage: Usage | None = None
     rejected_lines: int = 0
     threads: tuple[HistoryRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaRow:
+    """One quota window of a provider as it was last told; ``source`` is ``header``, ``refusal`` or ``transcript``."""
+
+    provider: str
+    window: str
+    observed: str
+    source: str
+    used_percent: float | None = None
+    limit: int | None = None
+    remaining: int | None = None
+    minutes: int | None = None
+    resets_at: str = ""
+    exhausted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaTable:
+    """Every quota window that is known, by provider."""
+
+    as_of: AsOf
+    quotas: tuple[QuotaRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerRow:
+    """A circuit breaker that is not simply closed; ``model`` is empty for the whole provider."""
+
+    state: Literal["closed", "open", "half_open"]
+    model: str = ""
+    failures: int = 0
+    until: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRow:
+    """A provider: what is configured (``key`` is the reference), whether it can take requests, and what its breakers say.
+
+    ``origin`` is scheme, host and port. ``problem`` is empty when requests can go there; without a running gateway it is what
+    the configuration alone tells.
+    """
+
+    provider: str
+    origin: str
+    dialects: tuple[str, ...]
+    auth: str
+    enabled: bool
+    default: bool = False
+    name: str = ""
+    key: str = ""
+    models: tuple[str, ...] = ()
+    aliases: dict[str, str] = field(default_factory=dict)
+    group: str = ""
+    problem: str = ""
+    breakers: tuple[BreakerRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderTable:
+    """Every provider, the default one first; ``live`` says whether the gateway itself answered."""
+
+    config_file: str
+    live: bool
+    providers: tuple[ProviderRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinRow:
+    """A pin; ``problem`` says why it does nothing now, or what it would do instead (empty when it is in force)."""
+
+    kind: Literal["session", "terminal", "project"]
+    target: str
+    provider: str
+    model: str = ""
+    on_failure: Literal["fallback", "fail", "ask"] = "fallback"
+    expires: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinTable:
+    """Every pin in the order of the file."""
+
+    config_file: str
+    live: bool
+    pins: tuple[PinRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutePlan:
+    """Where a request would go now, and why; ``candidates`` in the order in which they would be tried or were passed over."""
+
+    provider: str | None
+    reason: str
+    model: str | None = None
+    pin: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    budgets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """What one session, provider, model, project or day used: every response once.
+
+    ``from_transcripts`` of the responses were told by an agent's own file alone. ``cost_usd`` is the sum over those with a
+    configured price; ``unpriced`` counts the others.
+    """
+
+    key: str
+    usage: Usage
+    responses: int = 0
+    requests: int = 0
+    failures: int = 0
+    cancellations: int = 0
+    from_transcripts: int = 0
+    cost_usd: float | None = None
+    unpriced: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageTable:
+    """The ledger at one point of the journal, the costliest first; ``omitted`` rows did not fit into the answer."""
+
+    as_of: AsOf
+    by: Literal["session", "provider", "model", "project", "day"]
+    rows: tuple[UsageRow, ...]
+    total: UsageRow
+    omitted: int = 0

@@ -49,8 +49,12 @@ THIRD_PARTY = {
 }
 
 PURE = (
-    *(f"schemas.{name}" for name in ("codec", "commands", "config", "envelope", "events", "evidence", "identity", "ids")),
+    *(f"schemas.{name}" for name in ("codec", "commands", "config", "envelope", "evidence", "identity", "ids")),
     *(f"schemas.{name}" for name in ("launch", "rows", "upcast")),
+    *(
+        f"schemas.events.{name}"
+        for name in ("actors", "processes", "providers", "requests", "sessions", "transcripts", "values")
+    ),
     *(f"bus.{name}" for name in ("cursor", "errors", "protocol", "sequencer")),
     *(f"actors.registry.{name}" for name in ("announced", "claims", "contests", "conversations", "effects", "files", "fold")),
     *(f"actors.registry.{name}" for name in ("forgetting", "identity", "judgement", "lifetimes", "limits", "links", "missing")),

@@ -141,7 +141,7 @@ def test_every_event_type_is_a_root_and_what_happened() -> None:
     for type_ in EVENTS:
         root, _, verb = type_.partition(".")
         assert root in sources
-        assert verb.rpartition("_")[2].endswith(("ed", "seen", "gone", "byte", "ready", "found", "lost"))
+        assert verb.rpartition("_")[2].endswith(("ed", "seen", "gone", "byte", "needed", "ready", "found", "lost"))
 
 
 # ------------------------------------------------------------------------------------------------ identity

@@ -49,7 +49,7 @@ def test_the_first_provider_is_the_default() -> None:
         ("a = [", 1, "", "not TOML", ""),
         ("gatway = 1", 1, "gatway", "unknown key", "did you mean 'gateway'?"),
         ("\n[gateway]\nprot = 1\n", 3, "gateway.prot", "unknown key", "did you mean 'port'?"),
-        ("\n[gateway]\nzzz = 1\n", 3, "gateway.zzz", "unknown key", "known here: port"),
+        ("\n[gateway]\nzzz = 1\n", 3, "gateway.zzz", "unknown key", "known here: connections"),
         ("[gateway]\n\nport = 'x'", 3, "gateway.port", "expected int, got str", ""),
         ("[gateway]\nport = 0", 2, "gateway.port", "expected int >= 1", ""),
         ("gateway = 7", 1, "gateway", "expected a table, got int", "write [gateway]"),
