@@ -1,22 +1,13 @@
-"""The configuration's types and the rules that a ``config.toml`` must keep.
+"""The configuration's types. What a ``config.toml`` must keep beyond them stands in ``schemas.config_reader``.
 
-Every rule says where (file, line, key), what is wrong and what to do. Must not know files: ``actors.runtime.config_file``
-reads the text. Precedence (flag, environment, file, default) is the caller's.
+Must not know text or files. Precedence (flag, environment, file, default) is the caller's.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from datetime import datetime
-from difflib import get_close_matches
-from pathlib import PurePath
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-import msgspec
-import tomlkit
-import tomlkit.exceptions
 from msgspec import Meta, Struct
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -25,9 +16,6 @@ ServedDialect = Literal["openai.responses", "openai.chat", "anthropic.messages",
 PinKind = Literal["session", "terminal", "project"]
 
 ECHO = "echo"
-_PROVIDER_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_KEY_REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|keyring:[^/]+/.+|file:.+)")
-_S = TypeVar("_S", bound=Struct)
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -206,117 +194,3 @@ class ConfigError(ValueError):
         self.key = key
         self.problem = problem
         self.advice = advice
-
-
-_SECTIONS: dict[str, type[Struct]] = {
-    "gateway": Gateway,
-    "echo": Echo,
-    "journal": Journal,
-    "rollout": Rollout,
-    "failover": Failover,
-    "breaker": Breaker,
-}
-
-
-def parse_config(text: str, file: str) -> Config:
-    """Read a configuration; ``file`` is only for error texts.
-
-    Raises:
-        ConfigError: not TOML, an unknown key, a wrong type, or a rule broken; the first problem in the file is named.
-
-    """
-    try:
-        document = tomlkit.parse(text).unwrap()
-    except tomlkit.exceptions.ParseError as error:
-        raise ConfigError(file, error.line, "", f"not TOML: {error}") from error
-    reader = _Reader(text, file)
-    reader.check_names(document, ("default_provider", "providers", *_SECTIONS), ())
-    sections = {name: reader.table(document[name], type_, (name,)) for name, type_ in _SECTIONS.items() if name in document}
-    reader.check_homes(sections.get("rollout"))
-    providers = reader.providers(document.get("providers", {}))
-    default = document.get("default_provider", next(iter(providers), ECHO))
-    if not isinstance(default, str) or (default != ECHO and default not in providers):
-        raise reader.error(
-            ("default_provider",), f"names no provider: {default!r}", reader.suggest(str(default), [*providers, ECHO])
-        )
-    return Config(default_provider=default, providers=providers, **sections)  # type: ignore[arg-type]
-
-
-class _Reader:
-    """Checks one document and knows where in its text a key stands."""
-
-    def __init__(self, text: str, file: str) -> None:
-        self._lines = text.splitlines()
-        self._file = file
-
-    def error(self, path: tuple[str, ...], problem: str, advice: str = "") -> ConfigError:
-        return ConfigError(self._file, self._line(path), ".".join(path), problem, advice)
-
-    def suggest(self, name: str, known: list[str]) -> str:
-        close = get_close_matches(name, known, n=1)
-        return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(known))}"
-
-    def check_names(self, table: Mapping[str, Any], known: tuple[str, ...], path: tuple[str, ...]) -> None:
-        for name in table:
-            if name not in known:
-                raise self.error((*path, name), "unknown key", self.suggest(name, list(known)))
-
-    def table(self, value: Any, type_: type[_S], path: tuple[str, ...]) -> _S:
-        if not isinstance(value, dict):
-            raise self.error(path, f"expected a table, got {type(value).__name__}", f"write [{'.'.join(path)}]")
-        self.check_names(value, type_.__struct_fields__, path)
-        for name in msgspec.structs.fields(type_):
-            if name.required and name.name not in value:
-                raise self.error((*path, name.name), "missing", "this key is required")
-            if name.name in value:
-                try:
-                    msgspec.convert(value[name.name], name.type)
-                except msgspec.ValidationError as error:
-                    raise self.error((*path, name.name), str(error).split(" - at ")[0].lower().replace("`", "")) from error
-        return msgspec.convert(value, type_)
-
-    def check_homes(self, section: Struct | None) -> None:
-        if isinstance(section, Rollout):
-            for key, homes in (("codex_homes", section.codex_homes), ("claude_homes", section.claude_homes)):
-                if relative := [home for home in homes if not PurePath(home).is_absolute()]:
-                    raise self.error(("rollout", key), f"not an absolute path: {relative[0]!r}", "give the whole path")
-
-    def providers(self, tables: Any) -> dict[str, Provider]:
-        if not isinstance(tables, dict):
-            raise self.error(("providers",), "expected tables", "write [providers.<id>]")
-        return {name: self._provider(name, value) for name, value in tables.items()}
-
-    def _provider(self, name: str, value: Any) -> Provider:
-        path = ("providers", name)
-        if not _PROVIDER_ID.fullmatch(name):
-            raise self.error(path, "not a provider id", "use 1 to 32 of a-z 0-9 _ -")
-        if name == ECHO:
-            raise self.error(path, "is built in", "choose another id; [echo] sets its port")
-        provider = self.table(value, Provider, path)
-        origin = urlsplit(provider.base_url)
-        if origin.scheme not in ("http", "https") or not origin.hostname or origin.query or origin.fragment:
-            raise self.error((*path, "base_url"), "not a base URL", 'such as "https://api.openai.com/v1"')
-        if provider.auth == "key" and not provider.key:
-            raise self.error((*path, "key"), "missing", 'set key = "env:NAME" or "file:/path", or auth = "none"')
-        if provider.key and not _KEY_REFERENCE.fullmatch(provider.key):
-            raise self.error((*path, "key"), "not a reference", 'use "env:NAME" or "file:/path", never the key itself')
-        if provider.key.startswith("file:") and not PurePath(provider.key[5:]).is_absolute():
-            raise self.error((*path, "key"), "not an absolute path", "the gateway has no working directory of yours")
-        return provider
-
-    def _line(self, path: tuple[str, ...]) -> int:
-        """Find the line of a key: its own line inside its table, else the table's header, else 0."""
-        best = 0
-        table: tuple[str, ...] = ()
-        for number, line in enumerate(self._lines, 1):
-            if header := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
-                table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
-                if table == path[: len(table)] and len(table) > 0:
-                    best = number
-                if table == path:
-                    return number
-            elif key := re.match(r"\s*([A-Za-z0-9_.\"'-]+)\s*=", line):
-                own = (*table, *(part.strip("\"'") for part in key[1].split(".")))
-                if own == path[: len(own)]:
-                    return number
-        return best

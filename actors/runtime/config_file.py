@@ -1,4 +1,4 @@
-"""Reads ``config.toml``: the file's own rules here, the text's rules in ``schemas.config``."""
+"""Reads ``config.toml``: the file's own rules here, the text's rules in ``schemas.config_reader``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import stat
 
 from actors.runtime.paths import Paths
-from schemas.config import Config, ConfigError, parse_config
+from schemas.config import Config, ConfigError
+from schemas.config_reader import parse_config
 
 _MAX_SIZE = 1 << 20
 

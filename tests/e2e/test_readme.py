@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from schemas.config import parse_config
+from schemas.config_reader import parse_config
 from tests.e2e.system import System
 
 pytestmark = pytest.mark.e2e

@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "rich": ("actors.cli.",),
     "sseclient": ("actors.gateway.usage",),
     "structlog": ("actors.runtime.", "actors.supervisor.shell"),
-    "tomlkit": ("schemas.config",),
+    "tomlkit": ("actors.runtime.config_edit",),
     "typer": ("actors.cli.",),
     "watchdog": ("actors.rollout.",),
     "zmq": ("bus.sockets",),
@@ -50,6 +50,7 @@ THIRD_PARTY = {
 
 PURE = (
     *(f"schemas.{name}" for name in ("codec", "commands", "config", "envelope", "evidence", "identity", "ids")),
+    *(f"schemas.{name}" for name in ("config_lines", "config_reader", "config_rules")),
     *(f"schemas.{name}" for name in ("launch", "rows", "upcast")),
     *(
         f"schemas.events.{name}"

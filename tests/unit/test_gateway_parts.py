@@ -23,7 +23,8 @@ from actors.gateway.keys import KeyMissingError, Secret, read_key
 from actors.gateway.peek import Inflated, inflate, requested_model
 from actors.gateway.providers import build_providers
 from actors.gateway.usage import BodyMeter, NoMeter, Reading, StreamMeter, meter_for
-from schemas.config import Config, ConfigError, Provider, parse_config
+from schemas.config import Config, ConfigError, Provider
+from schemas.config_reader import parse_config
 from schemas.events import Usage
 
 KEY = "sk-canary-0123456789"

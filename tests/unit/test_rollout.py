@@ -14,7 +14,8 @@ from actors.rollout.waiting import Queue
 from actors.transcripts.facts import Thread
 from actors.transcripts.lines import Position
 from actors.transcripts.tree import Found, Mark, Name, Root
-from schemas.config import ConfigError, Rollout, parse_config
+from schemas.config import ConfigError, Rollout
+from schemas.config_reader import parse_config
 from schemas.envelope import Envelope, Recorded, Stamp
 from schemas.events import (
     ProcessConversationFound,

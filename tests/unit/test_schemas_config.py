@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.config import Config, ConfigError, parse_config
+from schemas.config import Config, ConfigError
+from schemas.config_reader import parse_config
 
 GOOD = """
 default_provider = "openai"
