@@ -7,7 +7,9 @@ Claude Code re-sends a 400 up to five times and takes a 403 for an answer; Codex
 
 from __future__ import annotations
 
-from typing import Any, Final
+import re
+from collections.abc import Iterable
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -86,3 +88,86 @@ def stream_error(dialect: Dialect, code: str, message: str, response: str | None
     if dialect == "openai.chat":
         return b"\n\ndata: " + error_body(dialect, _SERVER_ERROR, code, message) + b"\n\n"
     return b""
+
+
+First = Literal["none", "output", "error", "unknown"]
+
+_EVENTS_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_LINES: Final = re.compile(rb"\r\n|\n|\r")
+_PRELIMINARY: Final = {
+    "openai.responses": ("response.created", "response.in_progress", "response.queued", "keepalive"),
+    "anthropic.messages": ("message_start", "ping"),
+}
+_FAILURES: Final = ("error", "response.failed")
+
+
+def first_output(dialect: Dialect, began: bytes) -> First:
+    """Tell what an answer holds that has begun with these bytes: no output yet, output, an error before any, or neither.
+
+    Read again from its beginning whenever more of it came. A document that is not whole holds nothing yet.
+    """
+    start = began.lstrip()
+    said: Iterable[First]
+    if dialect == "auggie":
+        said = (_auggie(line) for line in began.split(b"\n")[:-1] if line.strip())
+    elif start[:1] in (b"{", b"["):
+        said = (_document(start),)
+    else:
+        *events, _ = _EVENTS_END.split(began)
+        said = (_event(dialect, event) for event in events)
+    return next((each for each in said if each != "none"), "none")
+
+
+def _event(dialect: Dialect, event: bytes) -> First:
+    data = b"\n".join(line[5:].removeprefix(b" ") for line in _LINES.split(event) if line.startswith(b"data:"))
+    if not data or data == b"[DONE]":
+        return "output" if data else "none"  # none: a comment, or a name alone
+    document = _object(data)
+    if document is None:
+        return "unknown"
+    kind = document.get("type")
+    if kind in _FAILURES or (document.get("error") and "candidates" not in document and "choices" not in document):
+        return "error"
+    if dialect in _PRELIMINARY:
+        return "none" if kind in _PRELIMINARY[dialect] else "output"
+    return _choices(document.get("choices")) if dialect == "openai.chat" else "output"
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        told = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _choices(choices: Any) -> First:
+    if not isinstance(choices, list):
+        return "unknown"
+    for choice in choices:
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        if not isinstance(delta, dict) or choice.get("finish_reason") or any(delta[name] for name in delta if name != "role"):
+            return "output"
+    return "none"
+
+
+def _document(document: bytes) -> First:
+    """Tell it of a body that is one JSON document; some APIs answer an error with a status that means success."""
+    try:
+        told = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        return "none"
+    if isinstance(told, list):
+        told = told[0] if told else {}
+    if not isinstance(told, dict):
+        return "unknown"
+    return "error" if told.get("error") or told.get("type") == "error" else "output"
+
+
+def _auggie(line: bytes) -> First:
+    told = _object(line)
+    if told is None:
+        return "unknown"
+    if told.get("error"):
+        return "error"
+    return "output" if told.get("text") or told.get("nodes") or told.get("stop_reason") else "none"
