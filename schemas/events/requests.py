@@ -110,68 +110,50 @@ class RequestFirstByte(Struct, frozen=True, kw_only=True, gc=False):
     first_byte_ms: Milliseconds
 
 
-@event
-class RequestCompleted(Struct, frozen=True, kw_only=True, gc=False):
-    """The answer ended as its dialect says it must; success is the end of the stream, not the status line."""
+class _Outcome(Struct, frozen=True, kw_only=True, gc=False):
+    """What every outcome tells: how long it took, what went each way, and what is known of the answer."""
 
-    TYPE: ClassVar[str] = "request.completed"
     request: RequestId
     session: SessionId | None
-    provider: Word
-    status: Count
     timing: Timing
-    bytes_in: Count
-    bytes_out: Count
+    provider: Word | None = None
+    bytes_in: Count = 0
+    bytes_out: Count = 0
     usage: Usage | None = None
     response: Id | None = None
     requested_model: Line | None = None
-    served_model: Line | None = None
     sent_model: Line | None = None
+    served_model: Line | None = None
     attempts: Count = 1
 
 
 @event
-class RequestFailed(Struct, frozen=True, kw_only=True, gc=False):
+class RequestCompleted(_Outcome, frozen=True, kw_only=True, gc=False):
+    """The answer ended as its dialect says it must; success is the end of the stream, not the status line."""
+
+    TYPE: ClassVar[str] = "request.completed"
+    provider: Word
+    status: Count
+
+
+@event
+class RequestFailed(_Outcome, frozen=True, kw_only=True, gc=False):
     """The request ended badly: refused by us, by the provider, or cut. ``status`` is what the caller was given."""
 
     TYPE: ClassVar[str] = "request.failed"
-    request: RequestId
-    session: SessionId | None
     phase: Literal["admission", "attribution", "routing", "connect", "response_head", "stream"]
     code: Word
     message: Line
     status: Count
-    timing: Timing
-    provider: Word | None = None
     upstream_status: Count | None = None
-    bytes_in: Count = 0
-    bytes_out: Count = 0
-    usage: Usage | None = None
-    response: Id | None = None
-    requested_model: Line | None = None
-    served_model: Line | None = None
-    sent_model: Line | None = None
-    attempts: Count = 1
 
 
 @event
-class RequestCancelled(Struct, frozen=True, kw_only=True, gc=False):
+class RequestCancelled(_Outcome, frozen=True, kw_only=True, gc=False):
     """The caller left before the end; the provider's connection was closed at once."""
 
     TYPE: ClassVar[str] = "request.cancelled"
-    request: RequestId
-    session: SessionId | None
     phase: Literal["attribution", "routing", "connect", "response_head", "stream"]
-    timing: Timing
-    provider: Word | None = None
-    bytes_in: Count = 0
-    bytes_out: Count = 0
-    usage: Usage | None = None
-    response: Id | None = None
-    requested_model: Line | None = None
-    served_model: Line | None = None
-    sent_model: Line | None = None
-    attempts: Count = 1
 
 
 @event
