@@ -1,4 +1,4 @@
-"""How each API says things: which dialect a path speaks, and how a refusal, a failure or a cut stream sounds in it.
+"""How each API says things: which dialect a path speaks, how a refusal, a failure or a cut stream sounds, what is output.
 
 Pure. The statuses are those that make the agent do the right thing: Codex shows a 400 verbatim and tries a 403 six times,
 Claude Code re-sends a 400 up to five times and takes a 403 for an answer; Codex reads ``response.failed`` and ignores
@@ -16,6 +16,7 @@ import orjson
 from schemas.events import Dialect
 
 JSON: Final = "application/json"
+Api = Literal["v1", "v1beta", "auggie"]
 
 _ANTHROPIC_TYPES: Final = {
     400: "invalid_request_error",
@@ -27,11 +28,30 @@ _ANTHROPIC_TYPES: Final = {
     503: "overloaded_error",
     529: "overloaded_error",
 }
+_GEMINI_STATUSES: Final = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+    529: "UNAVAILABLE",
+}
 _SERVER_ERROR: Final = 500
 
 
-def dialect_of(rest: str, *, anthropic: bool) -> Dialect:
-    """Tell the dialect of a path below ``/v1``; ``anthropic`` is whether the caller sent ``anthropic-version``."""
+def dialect_of(rest: str, api: Api = "v1", *, anthropic: bool) -> Dialect:
+    """Tell the dialect of a path below its API's prefix; ``anthropic`` is whether the caller sent ``anthropic-version``."""
+    if api == "v1beta":
+        return "gemini.generate"
+    if api == "auggie":
+        return "auggie"
     path = rest.partition("?")[0]
     if path == "/responses" or path.startswith("/responses/"):
         return "openai.responses"
@@ -55,6 +75,9 @@ def error_body(dialect: Dialect, status: int, code: str, message: str, request: 
         if request:
             body["request_id"] = request
         return orjson.dumps(body)
+    if dialect == "gemini.generate":
+        word = _GEMINI_STATUSES.get(status, "INTERNAL" if status >= _SERVER_ERROR else "FAILED_PRECONDITION")
+        return orjson.dumps({"error": {"code": status, "message": message, "status": word}})
     kind = "server_error" if status >= _SERVER_ERROR else "invalid_request_error"
     return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
@@ -85,7 +108,7 @@ def stream_error(dialect: Dialect, code: str, message: str, response: str | None
     if dialect == "anthropic.messages":
         error = {"type": "error", "error": {"type": "api_error", "message": message}}
         return b"\n\nevent: error\ndata: " + orjson.dumps(error) + b"\n\n"
-    if dialect == "openai.chat":
+    if dialect in ("openai.chat", "gemini.generate"):
         return b"\n\ndata: " + error_body(dialect, _SERVER_ERROR, code, message) + b"\n\n"
     return b""
 

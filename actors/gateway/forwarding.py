@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
+from urllib.parse import unquote_plus
 
 from actors.gateway.fields import Fields
+from schemas.events import Dialect
 
 _HOP: Final = frozenset(
     {
@@ -26,8 +28,19 @@ _HOP: Final = frozenset(
 )
 # What says who the caller is toward a provider, by any API that agents speak.
 CREDENTIALS: Final = frozenset(
-    {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "chatgpt-account-id", "openai-organization"}
+    {
+        "authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "x-goog-user-project",
+        "cookie",
+        "chatgpt-account-id",
+        "openai-organization",
+        "openai-project",
+    }
 )
+_QUERY_CREDENTIALS: Final = ("key", "access_token")  # of Google's APIs
 # Ours to set: the address, the framing, and an answer that can be read in passing.
 _OURS: Final = frozenset({"host", "content-length", "expect", "accept-encoding"})
 _REQUEST: Final = _HOP | _OURS | CREDENTIALS
@@ -45,6 +58,15 @@ def request_fields(fields: Fields, *, passthrough: bool) -> list[tuple[str, str]
 def answer_fields(fields: Fields, *, passthrough: bool) -> list[tuple[str, str]]:
     """Return the fields of an answer that go on to the caller."""
     return _passing(fields.items(), _stops_hop if passthrough else _stops_answer, _named(fields))
+
+
+def request_path(dialect: Dialect, path: str, *, passthrough: bool) -> str:
+    """Return the path that goes on to a provider: Google's APIs take credentials in the query too."""
+    if passthrough or dialect != "gemini.generate" or "?" not in path:
+        return path
+    plain, _, query = path.partition("?")
+    kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]).lower() not in _QUERY_CREDENTIALS]
+    return f"{plain}?{'&'.join(kept)}" if kept else plain
 
 
 def _passing(items: Iterable[tuple[str, str]], stops: Callable[[str], bool], connection: str) -> list[tuple[str, str]]:

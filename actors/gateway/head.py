@@ -10,13 +10,15 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from actors.gateway.dialect import dialect_of
+from actors.gateway.dialect import Api, dialect_of
 from actors.gateway.fields import Fields
 from schemas.events import Dialect
 
 Place = Literal["api", "health", "hooks", "unknown"]
 
-_PREFIX: Final = re.compile(r"(?:/s/([^/?]*))?/v1(/[^?]*)?(?:\?(.*))?", re.ASCII)
+# OpenAI's and Anthropic's APIs, Gemini's, and Auggie's own, each also behind a launch token.
+_PREFIX: Final = re.compile(r"(?:/s/([^/?]*))?/(v1|v1beta|auggie)(/[^?]*)?(?:\?(.*))?", re.ASCII)
+_APIS: Final[dict[str, Api]] = {"v1": "v1", "v1beta": "v1beta", "auggie": "auggie"}
 _HEALTH: Final = {"/health": "all", "/health/live": "live", "/health/ready": "ready"}
 _HOOKS: Final = "/hooks/"
 _TRICKS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)|//|\\|%2f|%5c|[^!-~]", re.IGNORECASE)
@@ -27,8 +29,8 @@ _LINE: Final = 300
 class Target(Struct, frozen=True):
     """Where a request wants to go.
 
-    ``rest`` is what follows ``/v1``, query included, exactly as it came. ``shown`` is the path fit for events: without
-    launch token and query, either of which may hold a secret.
+    ``rest`` is what follows the API's prefix, query included, exactly as it came. ``shown`` is the path fit for events:
+    without launch token and query, either of which may hold a secret.
     """
 
     place: Place
@@ -36,6 +38,7 @@ class Target(Struct, frozen=True):
     rest: str = ""
     token: str | None = None
     trick: bool = False
+    api: Api = "v1"
 
 
 class Head(Struct, frozen=True):
@@ -59,14 +62,15 @@ def read_target(raw: str) -> Target:
         if path.startswith(_HOOKS):
             return Target("hooks", _shown(path), path.removeprefix(_HOOKS))
         return Target("unknown", _shown(path))
-    token, rest, query = found.groups()
+    token, api, rest, query = found.groups()
     rest = rest or "/"
     return Target(
         "api",
-        _shown(path if token is None else f"/s/…/v1{rest}"),
+        _shown(path if token is None else f"/s/…/{api}{rest}"),
         rest if query is None else f"{rest}?{query}",
         token,
         bool(_TRICKS.search(rest) or (query and _UNPRINTABLE.search(query))),
+        _APIS[api],
     )
 
 
@@ -75,7 +79,7 @@ def read_head(method: str, raw: str, fields: Fields, *, upgrade: bool = False, l
     target = read_target(raw)
     dialect: Dialect = "unknown"
     if target.place == "api":
-        dialect = dialect_of(target.rest, anthropic="anthropic-version" in fields)
+        dialect = dialect_of(target.rest, target.api, anthropic="anthropic-version" in fields)
     return Head(method, target, fields, dialect, upgrade, length)
 
 
