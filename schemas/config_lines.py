@@ -38,17 +38,29 @@ def line_of(lines: Sequence[str], place: Place) -> int:
     tables: dict[Place, int] = {}
     table: Place = ()
     for number, line in _outside_of_texts(lines):
-        if header := _HEADER.match(line):
-            table = _numbered(tuple(_names(header[2])), tables, opens=header[1] == "[[")
+        if (header := header_of(line, tables)) is not None:
+            table = header
             if table == place:
                 return number
             if table == place[: len(table)]:
                 best = number
-        elif key := _KEY.match(line):
-            own = (*table, *_names(key[1]))
+        elif names := key_of(line):
+            own = (*table, *names)
             if own == place[: len(own)]:
                 return number
     return best
+
+
+def header_of(line: str, tables: dict[Place, int]) -> Place | None:
+    """Read a table's header; None when the line is none. ``tables`` counts the tables of each array and is kept up here."""
+    header = _HEADER.match(line)
+    return None if header is None else _numbered(tuple(_names(header[2])), tables, opens=header[1] == "[[")
+
+
+def key_of(line: str) -> tuple[str, ...]:
+    """Read the key, dotted or not, that a line gives a value to; empty when it gives none."""
+    key = _KEY.match(line)
+    return () if key is None else tuple(_names(key[1]))
 
 
 def _names(dotted: str) -> Iterator[str]:

@@ -59,7 +59,7 @@ def parse_config(text: str, file: str) -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = _LINE.search(str(error))
-        line = int(found[1]) if found else max(1, len(text.splitlines()))
+        line = int(found[1]) if found else text.rstrip("\n").count("\n") + 1
         raise ConfigError(file, line, "", f"not TOML: {error}", "compare it with the examples in README") from error
     return _Reader(text, file).config(document)
 
@@ -68,7 +68,7 @@ class _Reader:
     """Reads one document, and knows where in its text a key stands."""
 
     def __init__(self, text: str, file: str) -> None:
-        self._lines = text.splitlines()
+        self._lines = text.split("\n")
         self._file = file
 
     def config(self, document: Mapping[str, Any]) -> Config:

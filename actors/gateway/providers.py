@@ -1,28 +1,31 @@
-"""The configured providers, ready to be sent to: address, key, fields of their own, and whether they can take requests.
+"""The configured providers, ready to be sent to: address, key, fields of their own, and the table that routing looks at.
 
 Built once from a configuration and never changed, so that one request sees one state. Must not know requests.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from actors.gateway.keys import KeyMissingError, Secret, read_key
-from actors.gateway.routing import Standing
+from actors.gateway.routing import Listing, Table
+from actors.runtime.keys import KeyMissingError, Secret, read_keys
 from schemas.config import ECHO, Config, ConfigError, Provider
+from schemas.config_lines import line_of, shown
 from schemas.events import Dialect
 
-_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+DISABLED: Final = "is disabled (enabled = false)"
 _SHORTEST_KEY: Final = 8
 
 
 class Upstream(Struct, frozen=True):
-    """One provider. ``shown`` is its address for people, without anything after the host."""
+    """One provider. ``bases`` are its addresses of dialects that are not at ``base``; ``shown`` is that for people.
+
+    What is shown has nothing after the host.
+    """
 
     name: str
     base: str
@@ -33,6 +36,11 @@ class Upstream(Struct, frozen=True):
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float
+    bases: Mapping[str, str] = {}
+
+    def base_for(self, dialect: Dialect) -> str:
+        """Return the address of a dialect."""
+        return self.bases.get(dialect, self.base)
 
     def credentials(self, dialect: Dialect) -> tuple[tuple[str, str], ...]:
         """Return the field that carries the key, as the dialect wants it."""
@@ -40,6 +48,8 @@ class Upstream(Struct, frozen=True):
             return ()
         if dialect == "anthropic.messages":
             return (("x-api-key", self.key.reveal()),)
+        if dialect == "gemini.generate":
+            return (("x-goog-api-key", self.key.reveal()),)
         return (("authorization", f"Bearer {self.key.reveal()}"),)
 
 
@@ -48,72 +58,82 @@ class Providers(Struct, frozen=True):
 
     default: str
     upstreams: Mapping[str, Upstream]
-    standings: Mapping[str, Standing]
+    table: Table
+
+    @property
+    def standings(self) -> Mapping[str, Listing]:
+        """Return every provider as routing sees it."""
+        return self.table.listings
 
     def problems(self) -> str:
-        """Say what is wrong with providers that cannot take requests though they should."""
-        return "; ".join(
-            f"provider {name}: {standing.problem}" for name, standing in self.standings.items() if standing.problem
-        )
+        """Say what is wrong: a provider without its key; a default or a pinned one that cannot take requests."""
+        listings = self.table.listings
+        found = {name: one.problem for name, one in listings.items() if one.problem and one.problem != DISABLED}
+        if self.table.listings[self.default].problem:
+            found[self.default] = self.table.listings[self.default].problem
+        notes = [f"provider {name}: {problem}" for name, problem in found.items()]
+        for pin in self.table.pins:
+            listing = listings.get(pin.provider)
+            problem = "is not configured" if listing is None else listing.problem
+            if problem and pin.provider not in found:
+                notes.append(f"{pin.kind} {pin.target} is pinned to {pin.provider}, which {problem}")
+        return "; ".join(notes)
 
 
 def build_providers(config: Config, environ: Mapping[str, str], config_file: Path) -> Providers:
-    """Read every provider's key and check its fields.
+    """Read every provider's key; takes as long as a keyring takes.
 
     Raises:
-        ConfigError: a field cannot be sent, or the default provider has no key. Another provider without its key is only
+        ConfigError: the default provider has no key, or a key is too short to be one. Another provider without its key is only
             passed over, and says so.
 
     """
-    upstreams, standings = {}, {}
-    for name in {ECHO: None, **config.providers}:
-        provider = config.provider(name)
-        if provider is None:
-            continue
-        _check_fields(name, provider, config_file)
-        key, problem = None, "" if provider.enabled else "is disabled (enabled = false)"
+    named = {name: provider for name in (ECHO, *config.providers) if (provider := config.provider(name)) is not None}
+    keys = read_keys([one.key for one in named.values() if one.auth == "key"], environ)
+    upstreams, listings = {}, {}
+    for name, provider in named.items():
+        key, problem = None, "" if provider.enabled else DISABLED
         if provider.auth == "key":
-            try:
-                key = read_key(provider.key, environ)
-            except KeyMissingError as error:
+            found = keys[provider.key]
+            if isinstance(found, KeyMissingError):
                 if name == config.default_provider and provider.enabled:
-                    raise _config_error(config_file, name, "key", str(error), "it is the default provider") from None
-                problem = problem or f"has no key: {error}"
+                    raise _key_error(config_file, name, str(found), "it is the default provider")
+                problem = problem or f"has no key: {found}"
+            elif len(found.reveal()) < _SHORTEST_KEY:
+                raise _key_error(config_file, name, f"is shorter than {_SHORTEST_KEY} characters", "check it")
             else:
-                if len(key.reveal()) < _SHORTEST_KEY:
-                    raise _config_error(config_file, name, "key", f"is shorter than {_SHORTEST_KEY} characters", "check it")
-        upstreams[name] = Upstream(
-            name=name,
-            base=provider.base_url.rstrip("/"),
-            shown="/".join(provider.base_url.split("/")[:3]).rpartition("@")[2],
-            passthrough=provider.auth == "passthrough",
-            key=key,
-            fields=tuple(provider.headers.items()),
-            connect_timeout=provider.connect_timeout,
-            first_byte_timeout=provider.first_byte_timeout,
-            idle_timeout=provider.idle_timeout,
+                key = found
+        upstreams[name] = _upstream(name, provider, key)
+        listings[name] = Listing(
+            problem=problem,
+            dialects=provider.dialects,
+            models=provider.models,
+            aliases=provider.aliases,
+            group=provider.group,
+            account=provider.account or name,
         )
-        standings[name] = Standing(problem)
-    return Providers(config.default_provider, upstreams, standings)
+    return Providers(config.default_provider, upstreams, Table(listings, config.pins, config.default_provider, config.failover))
 
 
-def _check_fields(name: str, provider: Provider, config_file: Path) -> None:
-    for field, value in provider.headers.items():
-        if not _FIELD_NAME.fullmatch(field) or not value.isprintable():
-            raise _config_error(config_file, name, f"headers.{field}", "cannot be a header field", "use printable characters")
+def _upstream(name: str, provider: Provider, key: Secret | None) -> Upstream:
+    return Upstream(
+        name=name,
+        base=provider.base_url.rstrip("/"),
+        shown="/".join(provider.base_url.split("/")[:3]).rpartition("@")[2],
+        passthrough=provider.auth == "passthrough",
+        key=key,
+        fields=tuple(provider.headers.items()),
+        connect_timeout=provider.connect_timeout,
+        first_byte_timeout=provider.first_byte_timeout,
+        idle_timeout=provider.idle_timeout,
+        bases={dialect: url.rstrip("/") for dialect, url in provider.base_urls.items()},
+    )
 
 
-def _config_error(config_file: Path, name: str, key: str, problem: str, advice: str) -> ConfigError:
-    """Name the line by looking for the key below the provider's table header."""
-    line, inside = 0, False
+def _key_error(config_file: Path, name: str, problem: str, advice: str) -> ConfigError:
+    place = ("providers", name, "key")
     try:
-        lines = config_file.read_text(encoding="utf-8").splitlines()
+        lines = config_file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
         lines = []
-    for number, text in enumerate(lines, 1):
-        if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", text):
-            inside = header[1].replace('"', "").replace("'", "").startswith(f"providers.{name}")
-            line = number if inside and not line else line
-        elif inside and re.match(rf"\s*[\"']?{re.escape(key.rpartition('.')[2])}[\"']?\s*=", text):
-            line = number
-    return ConfigError(str(config_file), line, f"providers.{name}.{key}", problem, advice)
+    return ConfigError(str(config_file), line_of(lines, place), shown(place), problem, advice)

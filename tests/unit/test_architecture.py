@@ -26,14 +26,14 @@ EXCEPTIONS = {
 THIRD_PARTY = {
     "aiohttp": ("actors.echo.",),
     "anyio": ("bus.", "actors."),
-    "filelock": ("actors.supervisor.lock", "actors.cli.system"),
+    "filelock": ("actors.supervisor.lock", "actors.cli.system", "actors.runtime.config_edit"),
     "httptools": ("actors.gateway.intake", "actors.gateway.answers"),
     "httpx": ("actors.demo.agent", "actors.cli."),
     "msgspec": (
         "schemas.",
         "bus.",
         *(f"actors.{name}." for name in ("discovery", "gateway", "rollout", "transcripts")),
-        "actors.runtime.checkpoint",
+        *(f"actors.runtime.{name}" for name in ("checkpoint", "config_edit", "config_text")),
     ),
     "orjson": ("schemas.", "actors."),
     "platformdirs": ("actors.runtime.paths",),
@@ -41,7 +41,8 @@ THIRD_PARTY = {
     "rich": ("actors.cli.",),
     "sseclient": ("actors.gateway.usage",),
     "structlog": ("actors.runtime.", "actors.supervisor.shell"),
-    "tomlkit": ("actors.runtime.config_edit",),
+    "keyring": ("actors.runtime.keyring_read",),
+    "tomlkit": ("actors.runtime.config_text",),
     "typer": ("actors.cli.",),
     "watchdog": ("actors.rollout.",),
     "zmq": ("bus.sockets",),
@@ -70,7 +71,7 @@ PURE = (
     *(f"actors.rollout.{name}" for name in ("announcing", "looking", "tracking", "waiting")),
     *(f"actors.probe.windows.{name}" for name in ("command_line", "layout", "tables")),
     *(f"actors.probe.{name}" for name in ("always_survey", "by_tuple", "macos.records")),
-    "actors.runtime.contract",
+    *(f"actors.runtime.{name}" for name in ("config_rows", "config_text", "contract")),
     "actors.supervisor.supervision",
 )
 IMPURE = {"time", "random", "secrets", "os", "logging", "structlog", "anyio", "asyncio", "socket", "threading", "subprocess"}
