@@ -16,15 +16,18 @@ import anyio.lowlevel
 import orjson
 
 from actors.gateway import limits
-from actors.gateway.admission import Door
 from actors.gateway.conductor import Conductor
+from actors.gateway.crowd import Caps, Crowd
+from actors.gateway.door import open_door
 from actors.gateway.hooks import Hooks
 from actors.gateway.identity import Identity
 from actors.gateway.providers import Providers, build_providers
-from actors.gateway.server import CallerServer, bind
+from actors.gateway.server import CallerServer
+from actors.gateway.throttle import Throttle
 from actors.gateway.upstream import UpstreamPool
 from actors.probe import choose_probe
 from actors.runtime.actor import Actor
+from actors.runtime.hardening import allow_files
 from actors.runtime.logging import register_secret
 from bus.outbox import Outbox
 
@@ -57,58 +60,73 @@ async def main(actor: Actor) -> None:
     for upstream in providers.upstreams.values():
         if upstream.key is not None:
             register_secret(upstream.key.reveal())
-    listening = bind(port, str(actor.paths.config_file))
+    allow_remote = actor.bootstrap.settings.get("allow_remote") is True
+    door, listening = open_door(
+        config.gateway, str(actor.paths.config_file), allow_remote=allow_remote, keep_out=register_secret
+    )
+    if weakness := allow_files(2 * config.gateway.connections + limits.PROCESSES + limits.FILES):
+        actor.log.warning("fewer connections than allowed", reason=weakness)
     outbox = Outbox(actor.connection, actor.source, "gateway")
     teller = Teller(actor, outbox)
     probe = choose_probe()
     identity = Identity(probe, actor.paths, teller.of_process, actor.log)
-    pool, door = UpstreamPool(), Door(port)
+    pool = UpstreamPool()
     async with anyio.create_task_group() as tasks:
         hooks = Hooks(door, identity, teller.of_process)
         conductor = Conductor(door, identity, pool, providers, hooks=hooks, tell=teller.of_request, new_id=actor.source.new_id)
-        conductor.health = lambda kind: _health(kind, actor, providers, outbox)
-        server = CallerServer(conductor.perform, identity, actor.log)
+        throttle = conductor.throttle = Throttle(
+            config.gateway.session_requests,
+            config.gateway.session_window,
+            lambda about, fact: teller.of_process(about, fact, None),
+            actor.clock,
+        )
+        caps = Caps(config.gateway.connections, config.gateway.connections_per_process)
+        server = CallerServer(conductor.perform, identity, actor.log, caps, wide=bool(door.tokens))
+        conductor.health = lambda kind: _health(kind, actor, providers, outbox, server)
         tasks.start_soon(outbox.run)
         tasks.start_soon(identity.run)
         await identity.launches.refresh()
-        listener = await asyncio.get_running_loop().create_server(server, sock=listening)
-        tasks.start_soon(_sweep, server, conductor, pool)
-        tasks.start_soon(_say_status, actor, providers, outbox)
+        listeners = [await asyncio.get_running_loop().create_server(server, sock=one) for one in listening]
+        tasks.start_soon(_sweep, server, conductor, pool, throttle)
+        tasks.start_soon(_say_status, actor, providers, outbox, server.crowd)
         gc.collect()
         gc.freeze()  # what is here now stays: not to be looked through again and again
         url = f"http://127.0.0.1:{port}/v1"
         actor.ready(url=url, default_provider=config.default_provider, capabilities=probe.capabilities)
         await actor.stopping.wait()
-        listener.close()
+        for listener in listeners:
+            listener.close()
         await server.close()
         pool.close()
+        throttle.close()
         await anyio.lowlevel.checkpoint()  # so that the requests that were cut tell their outcome
         await outbox.drain(_DRAIN)
         tasks.cancel_scope.cancel()
 
 
-async def _sweep(server: CallerServer, conductor: Conductor, pool: UpstreamPool) -> None:
+async def _sweep(server: CallerServer, conductor: Conductor, pool: UpstreamPool, throttle: Throttle) -> None:
     """Compare deadlines with the clock, a few times a second."""
     loop = asyncio.get_running_loop()
     while True:
         server.sweep(loop.time())
         conductor.sweep(time.monotonic())
+        throttle.sweep(time.monotonic())
         pool.sweep(loop.time())
         await anyio.sleep(limits.SWEEP)
 
 
-async def _say_status(actor: Actor, providers: Providers, outbox: Outbox) -> None:
+async def _say_status(actor: Actor, providers: Providers, outbox: Outbox, crowd: Crowd) -> None:
     """Say how the gateway does whenever that changes."""
     said = ""
     while True:
-        note = _note(providers, outbox)
+        note = _note(providers, outbox, crowd)
         if note != said:
             actor.status("degraded" if note else "ready", note)
             said = note
         await anyio.sleep(_STATUS_INTERVAL)
 
 
-def _note(providers: Providers, outbox: Outbox) -> str:
+def _note(providers: Providers, outbox: Outbox, crowd: Crowd) -> str:
     notes = []
     if not outbox.connected:
         dropped = f", {outbox.dropped} dropped" if outbox.dropped else ""
@@ -116,10 +134,12 @@ def _note(providers: Providers, outbox: Outbox) -> str:
         notes.append(f"the bus is away: requests go on, {waiting}{dropped}")
     if problems := providers.problems():
         notes.append(problems)
+    if turned_away := crowd.note():
+        notes.append(turned_away)
     return "; ".join(notes)
 
 
-def _health(kind: str, actor: Actor, providers: Providers, outbox: Outbox) -> tuple[int, bytes]:
+def _health(kind: str, actor: Actor, providers: Providers, outbox: Outbox, server: CallerServer) -> tuple[int, bytes]:
     """Answer ``/health``: alive is answering at all; ready is taking requests for a provider that can take them."""
     if kind == "live":
         return 200, b'{"status":"live"}'
@@ -136,6 +156,7 @@ def _health(kind: str, actor: Actor, providers: Providers, outbox: Outbox) -> tu
             "status": "ready" if ready else "not ready",
             "default_provider": providers.default,
             "providers": {name: standing.problem or "ok" for name, standing in providers.standings.items()},
+            "connections": server.crowd.figures(),
             "bus": {"connected": outbox.connected, "queued": outbox.queued, "dropped": outbox.dropped},
         }
     )

@@ -1,4 +1,4 @@
-"""Answers what is no request for a provider: questions after our health, and the reports of agents' hooks.
+"""Answers what is no request for a provider: questions after our health, reports of agents' hooks, callers without a token.
 
 A shell beside the data path: the same door and the same line, no exchange, and a task only where something must be waited
 for. Must not know what a report holds, nor how healthy anything is.
@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 
 from actors.gateway import dialect
-from actors.gateway.admission import Door, check_host
+from actors.gateway.admission import Door, Refusal, check_host
 from actors.gateway.head import Head
 from actors.gateway.hooks import BrokenBodyError, Hooks
 from actors.gateway.intake import Request
@@ -27,10 +27,18 @@ Health = Callable[[str], tuple[int, bytes]]
 class Aside:
     """One such request."""
 
-    __slots__ = ("_came", "_door", "_head", "_health", "_hooks", "_line", "_request", "_task")
+    __slots__ = ("_came", "_door", "_head", "_health", "_hooks", "_line", "_refusal", "_request", "_task")
 
     def __init__(
-        self, line: CallerConnection, request: Request, head: Head, *, door: Door, health: Health, hooks: Hooks
+        self,
+        line: CallerConnection,
+        request: Request,
+        head: Head,
+        *,
+        door: Door,
+        health: Health,
+        hooks: Hooks,
+        refusal: Refusal | None = None,
     ) -> None:
         self._line = line
         self._request = request
@@ -38,14 +46,15 @@ class Aside:
         self._door = door
         self._health = health
         self._hooks = hooks
+        self._refusal = refusal
         self._came = anyio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Answer; at once unless it is a report."""
-        refusal = check_host(self._door, self._head)
+        refusal = self._refusal or check_host(self._door, self._head)
         if refusal is not None:
-            self._say(refusal.status, dialect.error_body("unknown", refusal.status, refusal.code, refusal.message))
+            self._refuse(refusal)
         elif self._head.target.place == "hooks":
             self._task = asyncio.get_running_loop().create_task(self._take())
         else:
@@ -70,6 +79,12 @@ class Aside:
         """Let the report be read on."""
         self._came.set()
 
+    def turn_away(self, reason: str) -> None:
+        """Say that this connection is one too many; who has its answer already goes on."""
+        if self._task is not None:
+            self._task.cancel()
+            self._refuse(Refusal(503, "busy", reason, close=True))
+
     def caller_left(self) -> None:
         """Let it be."""
         if self._task is not None:
@@ -89,9 +104,13 @@ class Aside:
             status, body = 500, dialect.error_body("unknown", 500, "internal", "the gateway failed; see its log")
         self._say(status, body)
 
-    def _say(self, status: int, body: bytes) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
+        body = dialect.error_body(self._head.dialect, refusal.status, refusal.code, refusal.message)
+        self._say(refusal.status, body, close=refusal.close)
+
+    def _say(self, status: int, body: bytes, *, close: bool = False) -> None:
         request = self._request
-        keep_alive = request.keep_alive and request.whole and not self._line.last
+        keep_alive = request.keep_alive and request.whole and not (close or self._line.last)
         pairs = [("content-type", dialect.JSON), ("content-length", str(len(body))), ("cache-control", "no-store")]
         head = reply_head(request.version, status, "", pairs, keep_alive=keep_alive)
         self._line.transport.write(head if request.method == "HEAD" else head + body)

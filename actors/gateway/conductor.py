@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.gateway import moves
-from actors.gateway.admission import Door
+from actors.gateway.admission import Door, check_passage
+from actors.gateway.advisers import HealthAdviser, NoBudgets, NoHealth, NoThrottle, SpendingAdviser, ThrottleAdviser
 from actors.gateway.aside import PLACES, Aside, Health
 from actors.gateway.head import read_head
 from actors.gateway.hooks import Hooks
@@ -19,6 +20,7 @@ from actors.gateway.intake import Request
 from actors.gateway.performance import Performance
 from actors.gateway.providers import Providers
 from actors.gateway.server import CallerConnection, Performer
+from actors.gateway.throttle import Throttle
 from actors.gateway.upstream import UpstreamPool
 
 
@@ -45,8 +47,13 @@ class Conductor:
         self.new_id = new_id
         self.loop = asyncio.get_running_loop()  # asked once: each asking is a system call
         self.health: Health = lambda _: (200, b"{}")
+        self.health_book: HealthAdviser = NoHealth()
+        self.spending: SpendingAdviser = NoBudgets()
+        self.throttle: ThrottleAdviser = NoThrottle()
         self.performances: set[Performance] = set()
         self.bodies_held = 0
+        self.throttle: Throttle | None = None
+        self.strangers = 0  # requests from beyond this computer that had no token
         self._facts: list[tuple[Performance, moves.Publish]] = []
 
     def tell_soon(self, performance: Performance, fact: moves.Publish) -> None:
@@ -65,8 +72,10 @@ class Conductor:
         fields = request.fields
         length = _length(fields.get("content-length"))
         head = read_head(request.method, request.target, fields, upgrade=request.upgrade, length=length)
-        if head.target.place in PLACES:
-            return Aside(line, request, head, door=self.door, health=self.health, hooks=self.hooks)
+        refusal = check_passage(self.door, head, request.passage) if line.remote else None
+        if refusal is not None or head.target.place in PLACES:
+            self.strangers += refusal is not None
+            return Aside(line, request, head, door=self.door, health=self.health, hooks=self.hooks, refusal=refusal)
         return Performance(self, line, request, head)
 
     def sweep(self, now: float) -> None:

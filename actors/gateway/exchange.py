@@ -52,6 +52,7 @@ from actors.gateway.moves import (
     ReadBody,
     Relay,
     Send,
+    TurnedAway,
     UpstreamFailed,
 )
 from actors.gateway.usage import Reading
@@ -291,6 +292,12 @@ def _broke(state: Exchange, happened: Broke) -> Result:
     return _refuse(state, happened.at, Refusal(500, "internal", text, close=True))
 
 
+def _turned_away(state: Exchange, happened: TurnedAway) -> Result:
+    if state.phase != "attribution":
+        return state, ()
+    return _refuse(state, happened.at, Refusal(503, "busy", happened.reason, close=True))
+
+
 def _caller_left(state: Exchange, happened: CallerLeft) -> Result:
     phase = state.phase
     if phase == "admission" or phase == "over":  # noqa: PLR1714 - mypy narrows by comparison, not by membership
@@ -324,6 +331,7 @@ _STEPS: Final[dict[type[Any], Callable[[Exchange, Any], Result]]] = {
     Ended: _ended,
     UpstreamFailed: _upstream_failed,
     CallerLeft: _caller_left,
+    TurnedAway: _turned_away,
     Broke: _broke,
 }
 

@@ -55,21 +55,25 @@ _BUSY: Final = "too many callers are being looked for at once"
 
 
 class Acquaintance:
-    """One connection's other end. ``caller`` is None as long as it is being looked for."""
+    """One connection's other end. ``caller`` is None as long as it is being looked for; ``on_settled`` learns who it is."""
 
-    __slots__ = ("_found", "caller", "kernel", "peer", "relations")
+    __slots__ = ("_found", "caller", "kernel", "on_settled", "peer", "relations")
 
     def __init__(self, peer: Peer | None, kernel: Kernel) -> None:
         self.peer = peer
         self.kernel = kernel
         self.caller: Caller | None = None
         self.relations: dict[LaunchId, bool] = {}
+        self.on_settled: Callable[[Caller], None] | None = None
         self._found: anyio.Event | None = None
 
     def settle(self, caller: Caller) -> None:
         """Say who it is; the first word stands."""
         if self.caller is None:
             self.caller = caller
+            if self.on_settled is not None:
+                self.on_settled(caller)
+                self.on_settled = None
         if self._found is not None:
             self._found.set()
 

@@ -26,12 +26,15 @@ from actors.gateway.fields import Fields
 from actors.gateway.framing import HEAD, FramingError, check_request
 
 _BARREN: Final = 2 * limits.HEADER_FIELD
+_PASSAGE: Final = "/t/"
 
 
 class Request:
     """One request: its head, and what is here of its body.
 
-    ``size`` counts all of the body that came, ``waiting`` what was not taken yet; ``whole`` and ``broken`` say how it ended.
+    ``passage`` is the token of a wider door that stood before its target, as ``/t/<token>/…``, where agents can set nothing
+    but a base URL. ``size`` counts all of the body that came, ``waiting`` what was not taken yet; ``whole`` and ``broken`` say
+    how it ended.
     """
 
     __slots__ = (
@@ -40,6 +43,7 @@ class Request:
         "fields",
         "keep_alive",
         "method",
+        "passage",
         "size",
         "target",
         "upgrade",
@@ -51,6 +55,10 @@ class Request:
     def __init__(self, method: str, target: str, version: str, fields: Fields, *, keep_alive: bool, upgrade: bool) -> None:
         self.method = method
         self.target = target
+        self.passage = ""
+        if target.startswith(_PASSAGE):
+            self.passage, _, rest = target[len(_PASSAGE) :].partition("/")
+            self.target = f"/{rest}"
         self.version = version
         self.fields = fields
         self.keep_alive = keep_alive

@@ -25,8 +25,8 @@ BODY_RATE: Final = 1024
 KEEP_ALIVE: Final = 75.0
 LINGER: Final = 2.0  # reading the rest of a refused body, so that the refusal is seen
 
-# How many callers.
-CONNECTIONS: Final = 256
+# How many callers beside those that the configuration allows.
+TURNED_AWAY: Final = 64  # connections that read that they are too many; those beyond them are closed over what they sent
 PIPELINED: Final = 16  # requests behind each other in one read; those beyond are not taken, and the connection ends
 AHEAD: Final = 64 * 1024  # what a caller may send ahead of its turn; then it is not read until it is its turn
 SWEEP: Final = 0.25  # deadlines are checked this often, instead of a timer for each chunk
@@ -49,6 +49,7 @@ KNOWN_CANDIDATES: Final = 16
 SEARCHES: Final = 2  # full scans at once
 LAUNCH_POLL: Final = 1.0
 ENDED_LAUNCHES: Final = 1024
-PROCESSES: Final = 384  # watched at once; each takes a descriptor, beside two for each connection, of the usual 1,024
+PROCESSES: Final = 384  # watched at once; each takes a descriptor, beside two for each connection
+FILES: Final = 128  # all other descriptors
 
 SHUTDOWN_GRACE: Final = 2.0

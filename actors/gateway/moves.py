@@ -89,6 +89,13 @@ class CallerLeft(Struct, frozen=True):
     reading: Reading = _NOTHING
 
 
+class TurnedAway(Struct, frozen=True):
+    """The caller's connection is one too many, as became known only now."""
+
+    at: float
+    reason: str
+
+
 class Broke(Struct, frozen=True):
     """Something broke in this gateway itself."""
 
@@ -96,7 +103,7 @@ class Broke(Struct, frozen=True):
     bytes_out: int = 0
 
 
-Input = Identified | BodyRead | BodyFailed | HeadCame | FirstByte | Ended | UpstreamFailed | CallerLeft | Broke
+Input = Identified | BodyRead | BodyFailed | HeadCame | FirstByte | Ended | UpstreamFailed | CallerLeft | TurnedAway | Broke
 
 
 # ------------------------------------------------------------------------------------------------------------ outputs

@@ -104,6 +104,10 @@ class Performance:
         if self._receiving_since:
             self._go_on(self._receive())
 
+    def turn_away(self, reason: str) -> None:
+        """Refuse, as long as who calls is what is waited for."""
+        self._go_on(moves.TurnedAway(time.monotonic(), reason))
+
     def caller_left(self) -> None:
         """Close the provider's connection, then tell what was still to be told."""
         self._drop_upstream()

@@ -9,6 +9,9 @@ caller has left: the end of its half counts as leaving.
 An answer that leaves before its request's body is whole ends the connection the patient way: our half is closed, the rest is
 read and dropped for ``limits.LINGER``, since a connection closed over unread bytes is reset and the answer lost with it.
 
+A connection beyond the bounds (``crowd``) is told so with 503 and ends the same patient way; when its process is named only
+while its first request waits for that, by that request. One from beyond this computer is not asked the kernel about.
+
 Deadlines are not timers but times that one sweep compares a few times a second: an assignment where something happens.
 Must not know providers, nor what a request is worth.
 """
@@ -16,20 +19,22 @@ Must not know providers, nor what a request is worth.
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Final, Protocol
 
 import anyio
 import orjson
 
 from actors.gateway import limits
+from actors.gateway.admission import Kernel
+from actors.gateway.attribution import Caller, unknown_caller
+from actors.gateway.crowd import Caps, Crowd
+from actors.gateway.door import beyond_loopback
 from actors.gateway.identity import Acquaintance, Identity
 from actors.gateway.intake import Intake, Request
-from schemas.config import ConfigError
 
-_BUSY: Final = (503, "server_error", "busy", "too many connections to this gateway")
 _STATUSES: Final = {"malformed": "400 Bad Request", "headers_too_large": "431 Request Header Fields Too Large"}
+_ELSEWHERE: Final = "the caller is on another computer"
 
 
 class Performer(Protocol):
@@ -40,6 +45,9 @@ class Performer(Protocol):
 
     def body_came(self) -> None:
         """Learn that there is more of the request's body, or that it is whole or broken."""
+
+    def turn_away(self, reason: str) -> None:
+        """Answer 503 instead, if no answer has begun: this connection is one too many."""
 
     def caller_left(self) -> None:
         """Learn that nobody waits for the answer; ``done`` is not to be called any more."""
@@ -56,6 +64,7 @@ class CallerConnection(asyncio.Protocol):
 
     __slots__ = (
         "_advancing",
+        "_counted",
         "_deadline",
         "_ending",
         "_held",
@@ -67,6 +76,7 @@ class CallerConnection(asyncio.Protocol):
         "acquaintance",
         "paused",
         "peer_text",
+        "remote",
         "transport",
     )
 
@@ -83,7 +93,9 @@ class CallerConnection(asyncio.Protocol):
         self._advancing = False
         self._ending = False
         self._deadline: float | None = None
+        self._counted: Hashable | None = None
         self.paused = False
+        self.remote = False
         self.peer_text = "unknown"
 
     # ------------------------------------------------------------------------------------------------ asyncio's calls
@@ -93,17 +105,25 @@ class CallerConnection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
         self.transport = transport
         server = self._server
-        if len(server.connections) >= limits.CONNECTIONS:
-            self._ending = True
-            transport.write(_answer("503 Service Unavailable", *_BUSY[1:], more="retry-after: 1\r\n"))
-            transport.close()
-            return
-        server.connections.add(self)
-        self._deadline = server.time() + limits.HEAD_DEADLINE
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         if remote:
             self.peer_text = f"{remote[0]}:{remote[1]}"
-        self.acquaintance = server.identity.accept((local[0], local[1]), (remote[0], remote[1]))
+            self.remote = server.wide and beyond_loopback(remote[0])
+        if reason := server.crowd.enter(remote=self.remote):
+            self._turn_away(reason, at_once=server.turned_away >= limits.TURNED_AWAY)
+            return
+        server.connections.add(self)
+        self._deadline = server.time() + limits.HEAD_DEADLINE
+        if self.remote:
+            self.acquaintance = Acquaintance(None, Kernel(None, _ELSEWHERE, remote=True))
+            self.acquaintance.settle(unknown_caller(_ELSEWHERE))
+            self._count(remote[0], "address")
+            return
+        acquaintance = self.acquaintance = server.identity.accept((local[0], local[1]), (remote[0], remote[1]))
+        if acquaintance.caller is None:
+            acquaintance.on_settled = self._named
+        else:
+            self._named(acquaintance.caller)
 
     def data_received(self, data: bytes) -> None:
         """Feed what is the turn of, and hold the rest."""
@@ -177,6 +197,11 @@ class CallerConnection(asyncio.Protocol):
         if self.transport.get_write_buffer_size():
             self._deadline = now + limits.LINGER
             return
+        if not self._ending and not self._intake.between:
+            text = f"the head of the request was not complete after {limits.HEAD_DEADLINE:g} s"
+            self.transport.write(_answer("408 Request Timeout", "invalid_request_error", "head_too_slow", text))
+            self._end()
+            return
         self._ending = True
         self._deadline = None
         self.transport.close()
@@ -191,6 +216,32 @@ class CallerConnection(asyncio.Protocol):
         self._ending = True
         self._leave()
         self.transport.close()
+
+    # ------------------------------------------------------------------------------------------------ the crowd
+
+    def _named(self, caller: Caller) -> None:
+        """Count for the process, now that it is known; one that could not be named counts for nobody."""
+        if caller.process is not None and not self._ending:
+            self._count(caller.process, "process")
+
+    def _count(self, who: Hashable, what: str) -> None:
+        if reason := self._server.crowd.name(who, what):
+            self._turn_away(reason)
+        else:
+            self._counted = who
+
+    def leave_crowd(self) -> None:
+        """Count no more."""
+        self._server.crowd.leave(self._counted, remote=self.remote)
+        self._counted = None
+
+    def _turn_away(self, reason: str, *, at_once: bool = False) -> None:
+        if self._performer is not None:
+            self._performer.turn_away(reason)
+            return
+        self.transport.write(_answer("503 Service Unavailable", "server_error", "busy", reason, more="retry-after: 1\r\n"))
+        self._server.let_go(self)
+        self._end(at_once=at_once)
 
     # ------------------------------------------------------------------------------------------------ turns
 
@@ -275,14 +326,17 @@ Perform = Callable[[CallerConnection, Request], Performer]
 
 
 class CallerServer:
-    """The listening end."""
+    """The listening end. ``wide``: it listens beyond loopback."""
 
-    def __init__(self, perform: Perform, identity: Identity, log: Any) -> None:
+    def __init__(self, perform: Perform, identity: Identity, log: Any, caps: Caps, *, wide: bool = False) -> None:
         self.perform = perform
         self.identity = identity
         self.log = log
+        self.crowd = Crowd(caps)
+        self.wide = wide
         self.time = asyncio.get_running_loop().time
-        self.connections: set[CallerConnection] = set()
+        self.connections: set[CallerConnection] = set()  # that count
+        self._parting: set[CallerConnection] = set()  # that were turned away and have not gone yet
         self.closing = False
         self._empty = anyio.Event()
 
@@ -290,15 +344,28 @@ class CallerServer:
         """Make a connection."""
         return CallerConnection(self)
 
+    @property
+    def turned_away(self) -> int:
+        """Return how many connections read that they are too many, at this moment."""
+        return len(self._parting)
+
     def forget(self, connection: CallerConnection) -> None:
-        """Let a connection go."""
-        self.connections.discard(connection)
+        """Let a connection go that has ended."""
+        self._parting.discard(connection)
+        if connection in self.connections:
+            self.connections.discard(connection)
+            connection.leave_crowd()
         if self.closing and not self.connections:
             self._empty.set()
 
+    def let_go(self, connection: CallerConnection) -> None:
+        """Count a connection no more that is being told that it is too many."""
+        self.forget(connection)
+        self._parting.add(connection)
+
     def sweep(self, now: float) -> None:
         """Close what has outlived its deadline."""
-        for connection in list(self.connections):
+        for connection in (*self.connections, *self._parting):
             connection.expire(now)
 
     async def close(self) -> None:
@@ -309,7 +376,7 @@ class CallerServer:
         if self.connections:
             with anyio.move_on_after(limits.SHUTDOWN_GRACE):
                 await self._empty.wait()
-        for connection in list(self.connections):
+        for connection in (*self.connections, *self._parting):
             connection.cut()
 
 
@@ -320,28 +387,3 @@ def _answer(status: str, kind: str, code: str, text: str, *, more: str = "") -> 
         f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{more}connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
-
-
-def bind(port: int, config_file: str) -> socket.socket:
-    """Take the port on loopback.
-
-    Raises:
-        ConfigError: it is taken, or not to be had.
-
-    """
-    # The protocol is named so that asyncio knows that a small write must not wait for an acknowledgement (TCP_NODELAY).
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", port))
-        listening.listen(512)
-        listening.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-    except OSError as error:
-        listening.close()
-        problem = f"port {port} cannot be listened at: {error.strerror}"
-        advice = "stop the program that has it, or choose another port and start the agents again"
-        raise ConfigError(config_file, 0, "gateway.port", problem, advice) from error
-    return listening

@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -46,6 +47,23 @@ def adopt_orphans() -> str:
 
         return windows.enclose()
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def allow_files(count: int) -> str:
+    """Be allowed that many open files and sockets; Windows has no such bound."""
+    if sys.platform == "win32":
+        return ""
+    import resource  # noqa: PLC0415 - exists elsewhere only
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    endless = resource.RLIM_INFINITY
+    if soft == endless or soft >= count:
+        return ""
+    most = count if hard == endless else min(count, hard)
+    with suppress(OSError, ValueError):  # macOS has a bound of its own below the one that it names
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    return "" if soft >= count else f"this system allows {soft} open files, {count} are needed (ulimit -n)"
 
 
 def _prctl(option: int, value: int) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from actors.gateway import limits
 from actors.runtime.contract import Ready, Status
 from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Scene, chunk, event, scene
 
@@ -464,35 +463,6 @@ def wait_until_stalled(sent: list[int]) -> None:
     while count != len(sent):
         count = len(sent)
         threading.Event().wait(1.2)
-
-
-def test_too_many_connections_are_503_at_once_and_one_that_ends_makes_room(stage: Scene) -> None:
-    stage.start(bus=False)
-    lines = [stage.call() for _ in range(limits.CONNECTIONS)]
-    ask = f"GET /health/live HTTP/1.1\r\nhost: 127.0.0.1:{stage.port}\r\n\r\n".encode()
-    for line in lines[:1] + lines[-1:]:
-        line.send(ask)
-        assert line.answer()[0] == 200
-    assert stage.call().rest().startswith(b"HTTP/1.1 503 ")
-    lines[0].close()
-    lines[-1].send(ask)
-    assert lines[-1].answer()[0] == 200  # by now the end of the first was seen
-    line = stage.call()
-    line.send(ask)
-    assert line.answer()[0] == 200
-
-
-def test_a_head_that_does_not_come_is_not_waited_for(stage: Scene) -> None:
-    stage.start(bus=False)
-    silent, slow, working = stage.call(), stage.call(), stage.call()
-    slow.send(b"POST /v1/responses HTTP/1.1\r\nhost:")
-    ask = f"GET /health/live HTTP/1.1\r\nhost: 127.0.0.1:{stage.port}\r\n\r\n".encode()
-    working.send(ask)
-    assert working.answer()[0] == 200
-    assert silent.rest() == b""
-    assert slow.rest() == b""
-    working.send(ask)
-    assert working.answer()[0] == 200
 
 
 # ------------------------------------------------------------------------------------------------ without a bus
