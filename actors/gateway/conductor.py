@@ -20,7 +20,6 @@ from actors.gateway.intake import Request
 from actors.gateway.performance import Performance
 from actors.gateway.providers import Providers
 from actors.gateway.server import CallerConnection, Performer
-from actors.gateway.throttle import Throttle
 from actors.gateway.upstream import UpstreamPool
 
 
@@ -52,7 +51,6 @@ class Conductor:
         self.throttle: ThrottleAdviser = NoThrottle()
         self.performances: set[Performance] = set()
         self.bodies_held = 0
-        self.throttle: Throttle | None = None
         self.strangers = 0  # requests from beyond this computer that had no token
         self._facts: list[tuple[Performance, moves.Publish]] = []
 

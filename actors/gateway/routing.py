@@ -1,57 +1,428 @@
-"""Where a request goes: preferences in order of weight, each candidate with the reason why it was skipped or chosen.
+"""Where a request goes: who decides, which providers may stand in, and why each other one is not asked.
 
-Pure: (preferences, providers) → decision. A preference is what a launch or, later, a pin asks for; the global default is
-the last of them. Must not know requests, keys or sockets.
+Theory of operation
+-------------------
+One wish decides, the most specific that there is: a pin of the session, what its launch asked for, a pin of the terminal, a
+pin of the project (the longest folder), the default provider. A budget that switches comes before all of them. A pin that has
+expired does nothing, and the reason says so.
+
+Alternatives exist only where they were configured. The wanted provider comes first; then, unless the wish is a pin that says
+``fail`` or ``ask``, the providers of its group in the order of the file, and last the default provider with its group. A pin
+that says ``fail`` or ``ask`` means its provider and no other, not even one of its group.
+
+A candidate is passed over *for good* when it is not configured, disabled, without a key, does not serve the dialect, does not
+have the model, is stopped by a budget, or must not be sent what another account encrypted; and *for now* when its circuit is
+open or its quota is used up. When all that could be asked are passed over for now, the first of them is asked all the same:
+a breaker never ejects the last one.
+
+Content that only one account can read (``Wanted.owner`` answered last) is left out for other accounts, or keeps the
+conversation to that account, or refuses the request, as ``failover.encrypted_content`` says. An owner that is not known
+restricts nothing. ``SEVERAL`` is the owner of a conversation that was stripped once: its older reasoning belongs to other
+accounts than its newer, so all of it is left out from then on.
+
+Pure: the same arguments always give the same decision. Must not know requests, keys or sockets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
 
+import msgspec
 from msgspec import Struct
 
-from schemas.events import Candidate
+from actors.gateway.health import Health, standing
+from actors.gateway.peek import Seen
+from actors.gateway.spending import Verdict
+from schemas.config import ECHO, Failover, Pin
+from schemas.events import Candidate, Dialect, PinDecisionNeeded
+from schemas.identity import SessionId
+from schemas.launch import LaunchRecord
+
+SEVERAL: Final = "*"
 
 _LINE: Final = 300
+_WORD: Final = 64
+_STANDS_IN: Final = "stands in if the one before it fails"
+_UNTYPED: Final = ("openai.other", "unknown")
+_DEFAULT: Final = "the default provider"
+OnFailure = Literal["fallback", "fail", "ask"]
 
 
-class Preference(Struct, frozen=True):
-    """One wish for a provider, and whose it is: ``asked for by launch-…``, ``the default provider``."""
-
-    provider: str
-    reason: str
+# ------------------------------------------------------------------------------------------------------------ arguments
 
 
-class Standing(Struct, frozen=True):
-    """Whether a provider can take requests now; ``problem`` is empty when it can, else says what is wrong and what to do."""
+class Listing(Struct, frozen=True):
+    """A provider as routing sees it; ``problem`` is empty when it can take requests, else says what is wrong and what to do.
+
+    ``account`` is whose encrypted content it can read: the provider's own name where nothing else is configured.
+    ``passthrough``: it is sent the caller's own login.
+    """
 
     problem: str = ""
+    dialects: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = {}
+    group: str = ""
+    account: str = ""
+    passthrough: bool = False
+
+
+class Table(Struct, frozen=True):
+    """Every provider in the order of the file, every pin, and the rules; ``index`` is made from the pins."""
+
+    listings: Mapping[str, Listing]
+    pins: tuple[Pin, ...] = ()
+    default: str = ECHO
+    failover: Failover = Failover()
+    index: Mapping[tuple[str, str], Pin] = {}
+
+    def __post_init__(self) -> None:
+        """Make the pins findable; of several for the same target the first in the file counts."""
+        index: dict[tuple[str, str], Pin] = {}
+        for pin in self.pins:
+            index.setdefault(_key(pin), pin)
+        msgspec.structs.force_setattr(self, "index", index)
+
+
+class Asker(Struct, frozen=True):
+    """Who asks; ``also`` are the session's older ids (``launch-…``, ``proc-…``)."""
+
+    session: SessionId | None = None
+    terminal: str | None = None
+    cwd: str | None = None
+    launch: LaunchRecord | None = None
+    also: tuple[str, ...] = ()
+
+
+class Wanted(Struct, frozen=True):
+    """What is asked for; ``owner`` is the account that answered this session last, empty when that is not known."""
+
+    dialect: Dialect
+    seen: Seen = Seen()
+    owner: str = ""
+
+    @property
+    def bound(self) -> bool:
+        """Tell whether something in it can be read by one account only."""
+        seen = self.seen
+        return bool(self.owner) and bool(seen.encrypted or seen.compaction or seen.previous_response)
+
+
+# ------------------------------------------------------------------------------------------------------------ the decision
+
+
+class Choice(Struct, frozen=True):
+    """A provider to be asked, the model that it is sent instead of the one asked for, and whether reasoning is left out."""
+
+    provider: str
+    model: str | None = None
+    strip: bool = False
 
 
 class Decision(Struct, frozen=True):
-    """The provider that was chosen (None: there is none), why, and every candidate that was looked at."""
+    """The providers to be asked, in order, and every candidate that was looked at. Without choices there is a ``refusal``.
 
-    provider: str | None
-    reason: str
+    ``pin`` is the pin that decided (``session:…``), ``code`` the refusal's; ``undecided`` is told when a pin's owner is asked.
+    """
+
+    choices: tuple[Choice, ...]
     candidates: tuple[Candidate, ...]
+    reason: str
+    pin: str = ""
+    refusal: str = ""
+    code: str = "no_provider"
+    undecided: PinDecisionNeeded | None = None
 
 
-def route(preferences: Sequence[Preference], providers: Mapping[str, Standing]) -> Decision:
-    """Choose the first wanted provider that can take requests; passing one over is said in the reason."""
-    candidates: list[Candidate] = []
+class _Wish(Struct, frozen=True):
+    provider: str
+    reason: str
+    model: str = ""
+    on_failure: OnFailure = "fallback"
+    pin: Pin | None = None
+
+
+class _Case(Struct, frozen=True):
+    """Everything that one decision is made from."""
+
+    wish: _Wish
+    wanted: Wanted
+    table: Table
+    health: Health
+    verdict: Verdict
+    at: float
+
+
+def route(  # noqa: PLR0917 - who asks, for what, and everything that has a say in it
+    asker: Asker, wanted: Wanted, table: Table, health: Health, verdict: Verdict, now: float
+) -> Decision:
+    """Decide where a request goes; ``now`` is in seconds of the wall clock."""
+    if verdict.stop:
+        return Decision((), (), verdict.stop[:_LINE], refusal=verdict.stop, code="budget_reached")
+    wish, expired = _wish(asker, table, verdict, now)
+    case = _Case(wish, wanted, table, health, verdict, now)
+    order = tuple(_order(case))
+    looked = {name: _look(case, name) for name, _ in order}
+    chosen = [name for name, (good, later) in looked.items() if not good and not later]
+    preferred = order[0][0]
+    if wish.on_failure == "ask" and preferred not in chosen:
+        others = _others(case, preferred)
+        if looked[preferred][0] or others:
+            return _ask(asker, case, looked, others, expired)
+    insisted = not chosen and next((name for name, (good, _) in looked.items() if not good), "")
+    if insisted:
+        chosen = [insisted]
+    if not chosen:
+        return _refused(case, looked, expired)
+    reason = _reason(case, dict(order), looked, chosen[0], expired)
+    candidates = tuple(_candidate(case, name, looked[name], chosen) for name, _ in order)
+    return Decision(tuple(_choice(case, name) for name in chosen), candidates, reason[:_LINE], _pin_text(wish.pin))
+
+
+# ------------------------------------------------------------------------------------------------------------ who decides
+
+
+def _wish(asker: Asker, table: Table, verdict: Verdict, now: float) -> tuple[_Wish, str]:
+    """Find the most specific wish, and say which more specific pins have expired."""
+    if verdict.switch_to:
+        return _Wish(verdict.switch_to, "a budget is spent"), ""
+    expired = ""
+    launch = asker.launch
+    for pin in _pins(asker, table):
+        if pin is None:
+            if launch is not None and launch.provider is not None:
+                return _Wish(launch.provider, f"asked for by {launch.launch}"), expired
+        elif pin.expires is not None and pin.expires.timestamp() <= now:
+            expired += f"; the pin of {_pin_text(pin)} has expired"
+        else:
+            return _Wish(pin.provider, f"pinned by {_pin_text(pin)}", pin.model, pin.on_failure, pin), expired
+    return _Wish(table.default, _DEFAULT), expired
+
+
+def _pins(asker: Asker, table: Table) -> Iterator[Pin | None]:
+    """Go through the pins that could decide, the most specific first; None is where the launch's wish stands."""
+    index = table.index
+    if index:
+        for name in (asker.session, *asker.also):
+            if name is not None and (pin := index.get(("session", name))) is not None:
+                yield pin
+    yield None
+    if index:
+        if asker.terminal is not None and (pin := index.get(("terminal", asker.terminal))) is not None:
+            yield pin
+        if asker.cwd is not None:
+            for folder in _upward(asker.cwd):
+                if (pin := index.get(("project", folder))) is not None:
+                    yield pin
+
+
+def _key(pin: Pin) -> tuple[str, str]:
+    return (pin.kind, folder_key(pin.target) if pin.kind == "project" else pin.target)
+
+
+def folder_key(path: str) -> str:
+    """Return the form in which folders are compared: no separator at the end, and Windows' paths without case."""
+    if path[1:2] == ":" or path.startswith("\\\\"):
+        path = path.replace("\\", "/").casefold()
+    return path.rstrip("/")
+
+
+def _upward(path: str) -> Iterator[str]:
+    """Go from a folder up to the root."""
+    folder = folder_key(path)
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
+    yield ""
+
+
+def _pin_text(pin: Pin | None) -> str:
+    return "" if pin is None else f"{pin.kind}:{pin.target}"[:_LINE]
+
+
+# ------------------------------------------------------------------------------------------------------------ who is asked
+
+
+def _order(case: _Case) -> Iterator[tuple[str, str]]:
+    """Go through the candidates in order, each with the reason why it is one; each comes once."""
     seen: set[str] = set()
-    for preference in preferences:
-        name = preference.provider
-        if name in seen:
-            continue
-        seen.add(name)
-        standing = providers.get(name)
-        problem = f"no provider {name!r} is configured" if standing is None else standing.problem
-        if not problem:
-            passed = f"; passed over {candidates[-1].provider}: {candidates[-1].skipped}" if candidates else ""
-            candidates.append(Candidate(provider=name[:64]))
-            return Decision(name, (preference.reason + passed)[:_LINE], tuple(candidates))
-        candidates.append(Candidate(provider=name[:64], skipped=problem[:_LINE]))
-    told = "; ".join(f"{candidate.provider}: {candidate.skipped}" for candidate in candidates)
-    return Decision(None, f"no provider can take this request ({told})"[:_LINE], tuple(candidates))
+    names = _keeping(case) if case.wanted.bound and case.table.failover.encrypted_content == "keep" else _wanted(case)
+    for name, reason in names:
+        if name not in seen:
+            seen.add(name)
+            yield name, reason
+            instead = case.verdict.instead.get(name) if case.verdict.instead else None
+            if instead is not None and instead not in seen and case.wish.on_failure == "fallback":
+                seen.add(instead)
+                yield instead, f"takes the place of {name}, whose budget is spent"
+
+
+def _wanted(case: _Case) -> Iterator[tuple[str, str]]:
+    wish, default = case.wish, case.table.default
+    yield wish.provider, wish.reason
+    if wish.on_failure != "fallback":
+        return
+    yield from _group(case.table, wish.provider)
+    if wish.provider != default and not case.verdict.switch_to:
+        yield default, _DEFAULT
+        yield from _group(case.table, default)
+
+
+def _group(table: Table, name: str) -> Iterator[tuple[str, str]]:
+    own = table.listings.get(name)
+    if own is not None and own.group:
+        for other, listing in table.listings.items():
+            if listing.group == own.group and other != name:
+                yield other, f"stands in for {name} (group {own.group})"
+
+
+def _keeping(case: _Case) -> Iterator[tuple[str, str]]:
+    """Put those first that can read what is in the request; a pin that allows no other provider stays alone."""
+    wanted = tuple(_wanted(case))
+    owner, listings = case.wanted.owner, case.table.listings
+    if case.wish.on_failure == "fallback" and owner != SEVERAL:
+        yield from (each for each in wanted if each[0] in listings and listings[each[0]].account == owner)
+        for name, listing in listings.items():
+            if listing.account == owner:
+                yield name, f"only account {owner} can read what is encrypted in this conversation"
+    yield from wanted
+
+
+def _look(case: _Case, name: str) -> tuple[str, str]:
+    """Return why a candidate is passed over for good, and why for now; empty where it is not."""
+    listing = case.table.listings.get(name)
+    if listing is None:
+        return f"no provider {name!r} is configured", ""
+    model = _model(case, name, listing)
+    problem = listing.problem or _unable(case, listing, model)
+    if not problem and case.verdict.providers:
+        problem = case.verdict.providers.get(name, "")
+    return problem, "" if problem else standing(case.health, name, model or "", case.at)
+
+
+def _unable(case: _Case, listing: Listing, model: str | None) -> str:
+    """Say why a provider cannot take this request, well as it may be."""
+    dialect = case.wanted.dialect
+    if not _serves(listing, dialect):
+        return f"does not serve {dialect}"
+    if model is not None and listing.models and model not in listing.models and dialect not in _UNTYPED:
+        return f"does not have the model {model!r}"
+    return _unreadable(case, listing) if case.wanted.bound else ""
+
+
+def _serves(listing: Listing, dialect: Dialect) -> bool:
+    """Tell whether a provider serves a dialect; paths of no known dialect are OpenAI's."""
+    if dialect in listing.dialects:
+        return True
+    return dialect in _UNTYPED and any(each.startswith("openai.") for each in listing.dialects)
+
+
+def _model(case: _Case, name: str, listing: Listing) -> str | None:
+    """Return the model that a provider would be sent."""
+    asked = case.wanted.seen.model
+    if name == case.wish.provider and case.wish.model and case.wanted.dialect not in _UNTYPED:
+        return case.wish.model
+    return None if asked is None else listing.aliases.get(asked, asked)
+
+
+def _foreign(case: _Case, listing: Listing) -> bool:
+    return case.wanted.bound and listing.account != case.wanted.owner
+
+
+def _unreadable(case: _Case, listing: Listing) -> str:
+    """Say what of another account stands in the way, by the rule for encrypted content."""
+    if not _foreign(case, listing) or case.wanted.owner == SEVERAL:
+        return ""
+    seen, rule = case.wanted.seen, case.table.failover.encrypted_content
+    whose = f"account {case.wanted.owner} alone can read what is encrypted in this conversation"
+    if rule != "strip":
+        return f"{whose} (failover.encrypted_content = {rule!r})"
+    if seen.compaction or seen.previous_response:
+        what = "a compacted past" if seen.compaction else "a past that is kept there (previous_response_id)"
+        return f"{whose}, and {what} cannot be left out"
+    return ""
+
+
+def _choice(case: _Case, name: str) -> Choice:
+    listing = case.table.listings[name]
+    model = _model(case, name, listing)
+    strip = case.wanted.seen.encrypted > 0 and _foreign(case, listing) and case.table.failover.encrypted_content == "strip"
+    return Choice(name, None if model == case.wanted.seen.model else model, strip)
+
+
+# ------------------------------------------------------------------------------------------------------------ what is said
+
+
+def _reason(case: _Case, why: Mapping[str, str], looked: Mapping[str, tuple[str, str]], name: str, expired: str) -> str:
+    text = why[name]
+    if looked[name][1]:
+        text += f"; asked all the same, as nothing else is left: {looked[name][1]}"
+    else:
+        for other, (good, later) in looked.items():
+            if other == name:
+                break
+            text += f"; passed over {other}: {good or later}"
+    if case.verdict.reason:
+        text += f"; {case.verdict.reason}"
+    return text + expired
+
+
+def _candidate(case: _Case, name: str, look: tuple[str, str], chosen: list[str]) -> Candidate:
+    good, later = look
+    skipped = "" if chosen[0] == name else _STANDS_IN if name in chosen else good or later
+    listing = case.table.listings.get(name)
+    model = None if listing is None or good else _model(case, name, listing)
+    return Candidate(provider=name[:_WORD], skipped=skipped[:_LINE], model=(model or "")[:_LINE])
+
+
+def _refused(case: _Case, looked: Mapping[str, tuple[str, str]], expired: str) -> Decision:
+    candidates = tuple(_candidate(case, name, look, [""]) for name, look in looked.items())
+    wish, dialect = case.wish, case.wanted.dialect
+    told = "; ".join(f"{name}: {good}" for name, (good, _) in looked.items())
+    code = "no_provider"
+    if all(good == f"does not serve {dialect}" for good, _ in looked.values()):
+        code, told = "dialect_not_served", f"{told}; {_would_serve(case)}"
+    if wish.pin is not None and wish.on_failure == "fail":
+        text = f"{_pin_text(wish.pin)} is pinned to {wish.provider}, which cannot take this request ({told})"
+        text += "; change or remove the pin (tabwire pin, tabwire unpin), or let it fall back (--on-failure fallback)"
+        code = "pin_failed"
+    else:
+        text = f"no provider can take this request ({told})"
+    reason = f"{text}{expired}"[:_LINE]
+    return Decision((), candidates, reason, _pin_text(wish.pin), text + expired, code)
+
+
+def _would_serve(case: _Case) -> str:
+    able = [name for name, one in case.table.listings.items() if not one.problem and _serves(one, case.wanted.dialect)]
+    if able:
+        return f"{' and '.join(able[:3])} would: pin this session to it with `tabwire pin`, or set default_provider"
+    return f"no configured provider does: add {case.wanted.dialect!r} to the dialects of one that speaks it"
+
+
+def _others(case: _Case, preferred: str) -> tuple[str, ...]:
+    """Name those that could take the request if the pin allowed it."""
+    open_case = msgspec.structs.replace(case, wish=msgspec.structs.replace(case.wish, on_failure="fallback"))
+    names = (name for name, _ in _order(open_case) if name != preferred)
+    return tuple(name[:_WORD] for name in names if _look(open_case, name) == ("", ""))
+
+
+def _ask(asker: Asker, case: _Case, looked: Mapping[str, tuple[str, str]], others: tuple[str, ...], expired: str) -> Decision:
+    wish, pin = case.wish, case.wish.pin
+    assert pin is not None  # noqa: S101 - only pins ask
+    name, (good, later) = next(iter(looked.items()))
+    why = good or later
+    text = f"{_pin_text(pin)} is pinned to {wish.provider}, which cannot take this request ({why}), and you are to decide: "
+    choices = "".join(f"`tabwire pin {pin.target} {other}`, " for other in others[:3])
+    text += f"{choices}`tabwire unpin {pin.target}`, or wait for {wish.provider}"
+    needed = PinDecisionNeeded(
+        kind=pin.kind,
+        target=pin.target,
+        provider=wish.provider[:_WORD],
+        reason=why[:_LINE],
+        session=asker.session,
+        alternatives=others,
+    )
+    candidates = (_candidate(case, name, (good, later), [""]),)
+    reason = f"{text}{expired}"[:_LINE]
+    return Decision((), candidates, reason, _pin_text(pin), text + expired, "pin_undecided", needed)
