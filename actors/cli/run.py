@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from actors.cli.failures import NOT_FOUND, NOT_RUNNING, USAGE, CommandFailedError
 from actors.cli.launch.choose import INSTALL, agent_of, plan_launch
-from actors.cli.launch.codex_home import read_codex_home
+from actors.cli.launch.codex_home import read_codex_home, read_text
 from actors.cli.launch.plan import Door
 from actors.cli.launch.start import CANNOT_RUN, forget, mint_token, publish_launches, record_launch, replace_process
 from actors.cli.output import say
@@ -19,7 +19,7 @@ from actors.cli.system import gateway_origin, running_status
 from actors.probe import choose_probe, find_terminal
 from actors.runtime.config_file import load_config
 from actors.runtime.paths import Paths
-from schemas.config import Config
+from schemas.config import Config, ServedDialect
 
 
 def run(argv: Sequence[str], *, provider: str | None, model: str | None, name: str | None, require: bool) -> NoReturn:
@@ -38,13 +38,13 @@ def run(argv: Sequence[str], *, provider: str | None, model: str | None, name: s
     door = Door(origin, mint_token())
     argv, pinned = _whole(argv, name)
     read_home = partial(read_codex_home, argv, os.environ, thread_provider=pinned)
-    plan = plan_launch(argv, door, os.environ, read_home, name=name, model=model)
+    plan = plan_launch(argv, door, os.environ, read_home, name=name, model=model, cwd=Path.cwd(), read=read_text)
     environ = {**os.environ, **plan.environ}
     if not plan.launched:
         _become(program, plan.argv, environ)
     if not up:
         _warn_or_refuse(require=require)
-    for note in plan.notes:
+    for note in (*plan.notes, *_unserved(config, provider, plan.speaks)):
         say(note)
     probe = choose_probe()
     me = probe.process(os.getpid())
@@ -129,6 +129,17 @@ def check_provider(config: Config, provider: str | None) -> None:
         raise CommandFailedError(f"--provider {provider!r}: not configured; there are: {', '.join(known)}", USAGE)
     if not found.enabled:
         raise CommandFailedError(f"--provider {provider!r}: is disabled in the configuration", USAGE)
+
+
+def _unserved(config: Config, provider: str | None, speaks: Sequence[ServedDialect]) -> tuple[str, ...]:
+    """Say when what an agent speaks is not what its provider serves; a pin may send it elsewhere, so it is no refusal."""
+    name = provider or config.default_provider
+    found = config.provider(name)
+    if found is None or not speaks or set(speaks) & set(found.dialects):
+        return ()
+    others = [each for each, one in config.providers.items() if one.enabled and set(speaks) & set(one.dialects)]
+    advice = f"use --provider {others[0]}" if others else "configure one that does: tabwire providers add"
+    return (f"this agent speaks {' or '.join(speaks)}, which provider {name!r} does not serve; {advice}",)
 
 
 def _warn_or_refuse(*, require: bool) -> None:

@@ -1,5 +1,7 @@
 """What a request says of itself: conversation, thread and kind of thread, by each agent's own headers.
 
+Gemini CLI and Qwen Code say nothing of the kind, and are known by their process alone.
+
 Pure. Claims are rank 4, whatever they say; ``attribution`` decides what to believe. Must not know processes.
 """
 
@@ -40,6 +42,7 @@ class _TurnMetadata(Struct, frozen=True):
 
 
 NO_CLAIMS: Final = Claims()
+_OPENCODE: Final = ("x-session-id", "x-opencode-session")  # the second for its own provider
 _TURN: Final = msgspec.json.Decoder(_TurnMetadata)
 
 
@@ -49,6 +52,11 @@ def read_claims(fields: Fields) -> Claims:
         return _codex(fields)
     if "x-claude-code-session-id" in fields:
         return _claude(fields)
+    for header in _OPENCODE:
+        if fields.get(header, "").startswith("ses_"):
+            return _opencode(fields, header)
+    if "x-request-session-id" in fields:
+        return _auggie(fields)
     return NO_CLAIMS
 
 
@@ -80,6 +88,20 @@ def _claude(fields: Fields) -> Claims:
     parent = fields.get("x-claude-code-parent-agent-id", "") or (session if agent else "")
     kind: ThreadKind = "subagent" if agent else "main"
     return _claims(fields, "claude", "x-claude-code-session-id", thread=agent or session, kind=kind, parent=parent)
+
+
+def _opencode(fields: Fields, header: str) -> Claims:
+    session, parent = fields.get(header), fields.get("x-parent-session-id", "")
+    kind: ThreadKind = "subagent" if parent and parent != session else "unknown"
+    return _claims(fields, "opencode", header, thread=session, kind=kind, parent=parent)
+
+
+def _auggie(fields: Fields) -> Claims:
+    """Read Auggie's header, which is its session only where an editor drives it; elsewhere it names a run of the program."""
+    header = "x-request-session-id"
+    if "/acp/" in fields.get("user-agent", ""):
+        return _claims(fields, "auggie", header, thread=fields.get(header), kind="main", parent="")
+    return Claims("auggie", header=header, problem=f"{header} names a run of the program; its conversation is in the body")
 
 
 def _claims(fields: Fields, agent: str, header: str, *, thread: str, kind: ThreadKind, parent: str) -> Claims:

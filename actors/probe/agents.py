@@ -101,7 +101,10 @@ _GRAMMARS: Mapping[str, _Grammar] = {
     ),
     "auggie": _Grammar(
         valued=frozenset(("-m", "--model", "--workspace-root", "-w", "--output-format", "--resume", "-r")),
-        commands=dict.fromkeys(("login", "logout", "session", "token", "upgrade", "mcp"), OTHER),
+        commands=dict.fromkeys(
+            "login logout session token upgrade mcp model account context command tools".split(),  # noqa: SIM905
+            OTHER,
+        ),
         flags={"--acp": "app_server", "--mcp": "mcp", "-p": "exec", "--print": "exec"},
     ),
     "gemini": _Grammar(
@@ -121,7 +124,11 @@ _GRAMMARS: Mapping[str, _Grammar] = {
             "acp": "app_server",
             **dict.fromkeys(("serve", "web"), "daemon"),
             "attach": "tui",
-            **dict.fromkeys("auth agent upgrade models stats export github mcp uninstall".split(), OTHER),  # noqa: SIM905
+            **dict.fromkeys(
+                """auth providers agent upgrade models stats export import github mcp uninstall completion debug session
+                plugin plug db""".split(),  # noqa: SIM905
+                OTHER,
+            ),
         },
     ),
 }
@@ -140,7 +147,7 @@ def classify(exe: str, argv: Sequence[str], script: str | None) -> AgentFinding:
         return _OTHER
     if argv and argv[0].rpartition("/")[2] in ("codex-linux-sandbox", "apply_patch", "applypatch"):
         return AgentFinding(agent, OTHER)
-    return AgentFinding(agent, _kind(agent, argv[1:]))
+    return AgentFinding(agent, kind_of(agent, argv[1:]))
 
 
 def worth_a_look(program: str, name: str) -> bool:
@@ -188,10 +195,11 @@ def _by_package(script: str, argv: Sequence[str], exe: str) -> AgentFinding:
     if kind is None and "wrapper" in parts[-1]:
         kind = "wrapper"
     at = _script_index(exe, argv)
-    return AgentFinding(agent, kind or _kind(agent, argv[at + 1 :] if at is not None else ()))
+    return AgentFinding(agent, kind or kind_of(agent, argv[at + 1 :] if at is not None else ()))
 
 
-def _kind(agent: str, arguments: Sequence[str]) -> ProcessKind:
+def kind_of(agent: str, arguments: Sequence[str]) -> ProcessKind:
+    """Tell what a known agent's arguments make of its process; ``other`` when it answers and ends, or only administers."""
     grammar = _GRAMMARS[agent]
     if any(word in _ASKING for word in (arguments[: arguments.index("--")] if "--" in arguments else arguments)):
         return OTHER

@@ -11,6 +11,7 @@ from actors.cli.launch.choose import plan_launch
 from actors.cli.launch.codex import CodexHome, plan_codex
 from actors.cli.launch.environment import without_proxy
 from actors.cli.launch.plan import Door, LaunchRefusedError
+from actors.cli.launch.words import without
 from actors.cli.quick import read_run
 
 DOOR = Door("http://127.0.0.1:8129", "a-token-of-its-own")
@@ -57,7 +58,39 @@ def test_codex_keeps_every_argument_in_its_place(arguments: list[str], pinned: s
     assert all(DOOR.token not in value for value in plan.environ.values())
 
 
-@given(ARGUMENTS, st.sampled_from(["python3", "/opt/x/agent", "claude", "codex"]), st.sampled_from([None, "demo", "Bad Name"]))
+AGENTS = ("claude", "gemini", "opencode", "qwen", "auggie")
+OPTIONS = st.one_of(
+    st.sampled_from(
+        """-p --print --settings={} --settings {"model":"m"} -m --model=x --model x/y --auth-type openai-responses anthropic run
+        mcp serve acp --acp --help attach --openai-base-url http://x --augment-session-json {"accessToken":"t"} -- -""".split()  # noqa: SIM905
+    ),
+    st.text(max_size=12),
+)
+
+
+@given(st.sampled_from(AGENTS), st.lists(OPTIONS, max_size=8), st.sampled_from([None, "m", "openai/m"]))
+def test_an_agent_keeps_every_argument_but_the_one_that_says_where(agent: str, arguments: list[str], model: str | None) -> None:
+    argv = (f"/opt/bin/{agent}", *arguments)
+    try:
+        plan = plan_launch(argv, DOOR, {"HOME": "/home/u"}, CodexHome, model=model)
+    except LaunchRefusedError as refusal:
+        assert DOOR.token not in str(refusal)  # noqa: PT017 - either way out is fine, neither tells the token
+        return
+    if not plan.launched:
+        assert (plan.argv, dict(plan.environ)) == (argv, {})
+        return
+    assert any(DOOR.root in value for value in plan.environ.values())
+    assert plan.argv[0] == argv[0]
+    if "--" in argv:
+        assert plan.argv[-(len(argv) - argv.index("--")) :] == argv[argv.index("--") :]
+    taken = {"claude": ("--settings",), "auggie": ("--augment-session-json",)}
+    given = without(argv, *taken.get(agent, ()))[1:]
+    assert plan.argv[len(plan.argv) - len(given) :] == given
+    assert all(DOOR.token not in word for word in plan.argv[1:] if agent != "claude")
+    assert not any(DOOR.token in note for note in plan.notes)
+
+
+@given(ARGUMENTS, st.sampled_from(["python3", "/opt/x/agent", "codex"]), st.sampled_from([None, "demo", "Bad Name"]))
 def test_any_command_is_planned_or_refused(arguments: list[str], program: str, name: str | None) -> None:
     argv = (program, *arguments)
     try:

@@ -1,6 +1,6 @@
-"""Which rule a command is launched by: Codex's own, a clear refusal, or the fallback for programs that Tabwire does not know.
+"""Which rule a command is launched by: an agent's own, or the fallback for programs that Tabwire does not know.
 
-Pure. Must not know files: Codex's come in through a function that is called only when they are needed.
+Must not know files: what an agent's rule reads comes in through functions that are called only when they are needed.
 """
 
 from __future__ import annotations
@@ -8,37 +8,51 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePath
-from typing import Final
+from importlib import import_module
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Final
 
-from actors.cli.launch import codex
 from actors.cli.launch.environment import without_proxy
-from actors.cli.launch.plan import Door, LaunchRefusedError, Plan
+from actors.cli.launch.plan import Door, LaunchRefusedError, Plan, Wish
+
+if TYPE_CHECKING:
+    from actors.cli.launch.codex import CodexHome
 
 OTHER: Final = "other"
 _CODEX: Final = re.compile(r"codex(-(x86_64|aarch64)-[a-z0-9-]+)?(\.exe|\.cmd)?")
-_CLAUDE: Final = re.compile(r"claude(\.exe|\.cmd)?")
+_NAMED: Final = re.compile(r"(claude|gemini|opencode|qwen|auggie)(\.exe|\.cmd)?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _RESERVED: Final = ("launch", "proc")
-INSTALL: Final = {"codex": "npm install -g @openai/codex"}
+INSTALL: Final = {
+    "codex": "npm install -g @openai/codex",
+    "claude": "npm install -g @anthropic-ai/claude-code",
+    "gemini": "npm install -g @google/gemini-cli",
+    "opencode": "npm install -g opencode-ai",
+    "qwen": "npm install -g @qwen-code/qwen-code",
+    "auggie": "npm install -g @augmentcode/auggie",
+}
+_CODEX_AGENT: Final = "codex"
 
 
 def agent_of(program: str) -> str:
     """Name the agent that a program is by its file name; ``other`` when it is none that Tabwire knows."""
     base = PurePath(program).name
     if _CODEX.fullmatch(base):
-        return codex.AGENT
-    return "claude" if _CLAUDE.fullmatch(base) else OTHER
+        return _CODEX_AGENT
+    found = _NAMED.fullmatch(base)
+    return found[1] if found else OTHER
 
 
 def plan_launch(
     argv: Sequence[str],
     door: Door,
     environ: Mapping[str, str],
-    read_codex_home: Callable[[], codex.CodexHome],
+    read_codex_home: Callable[[], CodexHome],
     *,
     name: str | None = None,
     model: str | None = None,
+    cwd: Path = Path(),
+    read: Callable[[Path], str | None] = lambda _: None,
 ) -> Plan:
     """Decide how a command is started.
 
@@ -49,19 +63,25 @@ def plan_launch(
     if name is not None and (not _NAME.fullmatch(name) or name in _RESERVED):
         raise LaunchRefusedError(f"--name {name!r} is not an agent's name", "use a lower-case word of a-z 0-9 _")
     agent = name or agent_of(argv[0])
-    if agent == codex.AGENT:
-        plan = codex.plan_codex(argv, read_codex_home(), door, model)
-    elif agent == "claude":
-        raise LaunchRefusedError(
-            "Claude Code speaks Anthropic Messages, which the gateway of this version does not route yet",
-            "run it without tabwire",
-        )
+    if agent == _CODEX_AGENT:
+        from actors.cli.launch.codex import plan_codex  # noqa: PLC0415 - only the rule that is needed is loaded
+
+        plan = plan_codex(argv, read_codex_home(), door, model)
+    elif _NAMED.fullmatch(agent):
+        wish = Wish(argv=tuple(argv), door=door, environ=environ, cwd=cwd, read=read, model=model)
+        plan = _rule(agent)(wish)
     else:
         plan = _any(argv, door, agent, model)
     if not plan.launched:
         return plan
     variables, note = without_proxy(environ)
     return replace(plan, environ={**plan.environ, **variables}, notes=(*plan.notes, *((note,) if note else ())))
+
+
+def _rule(agent: str) -> Callable[[Wish], Plan]:
+    """Load the rule of one agent (a launch waits for every module that it loads)."""
+    rule: Callable[[Wish], Plan] = getattr(import_module(f"actors.cli.launch.{agent}"), f"plan_{agent}")
+    return rule
 
 
 def _any(argv: Sequence[str], door: Door, agent: str, model: str | None) -> Plan:

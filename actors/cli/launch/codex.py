@@ -77,7 +77,7 @@ def plan_codex(argv: Sequence[str], home: CodexHome, door: Door, model: str | No
         extra.extend(("-c", _address(target, door.base_url)))
     extra.extend(_model(command, model))
     place = 1 + command.end
-    return Plan(argv=(*argv[:place], *extra, *argv[place:]), agent=AGENT)
+    return Plan(argv=(*argv[:place], *extra, *argv[place:]), agent=AGENT, speaks=("openai.responses",))
 
 
 def makes_requests(command: CodexCommand) -> bool:

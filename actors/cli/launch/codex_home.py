@@ -1,4 +1,4 @@
-"""Reads the few files of Codex that decide where its requests go: the layers of its configuration.
+"""Reads the few files of an agent that decide where its requests go; of Codex: the layers of its configuration.
 
 Reads only, and only what ``actors.cli.launch.codex`` asks for. Must not know what is decided from it.
 """
@@ -37,17 +37,23 @@ def read_codex_home(
         profile = command.last("-p", "--profile")
         if profile is not None and _PROFILE.fullmatch(profile):
             layers.append(home / f"{profile}.config.toml")
-    texts = [(str(file), _text(file)) for file in layers]
+    texts = [(str(file), read_text(file)) for file in layers]
     return CodexHome(
         layers=tuple((name, text) for name, text in texts if text is not None),
         thread_provider=thread_provider,
     )
 
 
-def _text(file: Path) -> str | None:
+def read_text(file: Path) -> str | None:
+    """Read one of an agent's own files; None when there is none.
+
+    Raises:
+        LaunchRefusedError: it exists and cannot be read.
+
+    """
     try:
         return file.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise LaunchRefusedError(f"{file} cannot be read: {error}", "Codex needs it too") from error
+        raise LaunchRefusedError(f"{file} cannot be read: {error}", "the agent needs it too") from error

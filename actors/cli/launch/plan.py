@@ -1,12 +1,18 @@
 """What a launch decision is: a new command line and environment, an unchanged command, or a refusal with its reason.
 
-Frozen values; must not know any agent.
+Frozen values; must not know any agent. Each agent's module gives one function from a ``Wish`` to a ``Plan``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.config import ServedDialect
+
+PLACEHOLDER = "tabwire-placeholder"
+"""Stands where an agent insists on a key of its own and none is known: the gateway puts the provider's key in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +32,42 @@ class Door:
         """Return the base URL with its version, as OpenAI's clients want it."""
         return f"{self.root}/v1"
 
+    @property
+    def auggie(self) -> str:
+        """Return the address of a tenant, as Auggie wants it."""
+        return f"{self.root}/auggie/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be started, and where. ``read`` gives the text of one of the agent's own files, None where there is none."""
+
+    argv: tuple[str, ...]
+    door: Door
+    environ: Mapping[str, str]
+    cwd: Path
+    read: Callable[[Path], str | None] = field(default=lambda _: None, repr=False)
+    model: str | None = None
+
+    @property
+    def home(self) -> Path:
+        """Return the user's folder, as programs written for node find it."""
+        return Path(self.environ.get("HOME") or self.environ.get("USERPROFILE") or "~")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Start this command. ``launched`` is False for a command that makes no model request and is passed through as it is."""
+    """Start this command. ``launched`` is False for a command that makes no model request and is passed through as it is.
+
+    ``speaks`` are the dialects that its requests may come in.
+    """
 
     argv: tuple[str, ...]
     agent: str
     environ: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     launched: bool = True
+    speaks: tuple[ServedDialect, ...] = ()
 
 
 class LaunchRefusedError(Exception):
