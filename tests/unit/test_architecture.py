@@ -64,6 +64,7 @@ PURE = (
     *(f"actors.registry.{name}" for name in ("tables", "transcripts", "usage")),
     *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "exchange", "hook_report", "routing", "usage")),
     *(f"actors.gateway.{name}" for name in ("forwarding", "head", "peek", "rewriting")),
+    *(f"actors.gateway.{name}" for name in ("fault_reading", "faults", "health", "quota")),
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
     *(f"actors.discovery.{name}" for name in ("account", "codex_daemon", "endpoints", "holdings", "portrait", "terms")),
     "actors.discovery.websocket",
