@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 from schemas.config import PinKind
+from schemas.events import Dialect
 from schemas.rows import Explanation, PinTable, ProviderTable, QuotaTable, RoutePlan, SessionTable, UsageTable
 
 COMMANDS: dict[str, type[Any]] = {}
@@ -44,13 +45,17 @@ class ExplainSession:
 @_command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListUsage:
-    """Answer with the ledger, summed by one key; ``since`` is the first day (``2026-11-21``) that counts, empty for all."""
+    """Answer with the ledger, summed by one key; ``since`` is the first day (``2026-11-21``, UTC) that counts, empty for all.
+
+    ``session`` is any unique prefix of a session's id or of an alias. ``audit`` is how many single responses to list.
+    """
 
     TYPE: ClassVar[str] = "registry.list_usage"
     ANSWER: ClassVar[type[Any]] = UsageTable
     by: Literal["session", "provider", "model", "project", "day"] = "session"
     since: str = ""
     session: str = ""
+    audit: int = 0
 
 
 @_command
@@ -129,12 +134,17 @@ class PrunePins:
 @_command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainRoute:
-    """Answer where a request would go now that came with these keys; empty ones are not known."""
+    """Answer where a request would go now that came with these keys; empty ones are not known.
+
+    ``aliases`` are the session's older ids; ``launch`` is the launch that it belongs to.
+    """
 
     TYPE: ClassVar[str] = "gateway.explain_route"
     ANSWER: ClassVar[type[Any]] = RoutePlan
     session: str = ""
     terminal: str = ""
     cwd: str = ""
-    dialect: str = "openai.responses"
+    dialect: Dialect = "openai.responses"
     model: str = ""
+    launch: str = ""
+    aliases: tuple[str, ...] = ()

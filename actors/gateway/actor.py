@@ -16,12 +16,13 @@ import anyio.lowlevel
 import orjson
 
 from actors.gateway import limits
+from actors.gateway.commands import Commands
 from actors.gateway.conductor import Conductor
 from actors.gateway.crowd import Caps, Crowd
 from actors.gateway.door import open_door
 from actors.gateway.hooks import Hooks
 from actors.gateway.identity import Identity
-from actors.gateway.providers import Providers, build_providers
+from actors.gateway.reload import Loaded, Reload, load
 from actors.gateway.server import CallerServer
 from actors.gateway.throttle import Throttle
 from actors.gateway.upstream import UpstreamPool
@@ -55,11 +56,8 @@ class Teller:
 
 async def main(actor: Actor) -> None:
     """Serve until told to stop."""
-    config, port = actor.config, actor.config.gateway.port
-    providers = build_providers(config, os.environ, actor.paths.config_file)
-    for upstream in providers.upstreams.values():
-        if upstream.key is not None:
-            register_secret(upstream.key.reveal())
+    loaded = load(actor.paths, os.environ, must_exist=False)
+    config, port = loaded.config, loaded.config.gateway.port
     allow_remote = actor.bootstrap.settings.get("allow_remote") is True
     door, listening = open_door(
         config.gateway, str(actor.paths.config_file), allow_remote=allow_remote, keep_out=register_secret
@@ -73,22 +71,42 @@ async def main(actor: Actor) -> None:
     pool = UpstreamPool()
     async with anyio.create_task_group() as tasks:
         hooks = Hooks(door, identity, teller.of_process)
-        conductor = Conductor(door, identity, pool, providers, hooks=hooks, tell=teller.of_request, new_id=actor.source.new_id)
+        conductor = Conductor(
+            door, identity, pool, loaded.providers, hooks=hooks, tell=teller.of_request, new_id=actor.source.new_id
+        )
         throttle = conductor.throttle = Throttle(
             config.gateway.session_requests,
             config.gateway.session_window,
             lambda about, fact: teller.of_process(about, fact, None),
             actor.clock,
         )
+        reload = Reload(
+            actor.paths,
+            loaded,
+            environ=os.environ,
+            swap=lambda fresh: _take_over(fresh, conductor, throttle),
+            tell=teller.of_process,
+            now=actor.clock,
+            log=actor.log,
+        )
+        commands = Commands(
+            actor.paths,
+            reload,
+            advisers=conductor,
+            launched=identity.launches.named,
+            log=actor.log,
+        )
         caps = Caps(config.gateway.connections, config.gateway.connections_per_process)
         server = CallerServer(conductor.perform, identity, actor.log, caps, wide=bool(door.tokens))
-        conductor.health = lambda kind: _health(kind, actor, providers, outbox, server)
+        conductor.health = lambda kind: _health(kind, actor, reload, outbox, server)
         tasks.start_soon(outbox.run)
         tasks.start_soon(identity.run)
         await identity.launches.refresh()
         listeners = [await asyncio.get_running_loop().create_server(server, sock=one) for one in listening]
         tasks.start_soon(_sweep, server, conductor, pool, throttle)
-        tasks.start_soon(_say_status, actor, providers, outbox, server.crowd)
+        tasks.start_soon(_say_status, actor, reload, outbox, server.crowd)
+        tasks.start_soon(reload.run)
+        tasks.start_soon(commands.serve, actor.connection)
         gc.collect()
         gc.freeze()  # what is here now stays: not to be looked through again and again
         url = f"http://127.0.0.1:{port}/v1"
@@ -115,35 +133,46 @@ async def _sweep(server: CallerServer, conductor: Conductor, pool: UpstreamPool,
         await anyio.sleep(limits.SWEEP)
 
 
-async def _say_status(actor: Actor, providers: Providers, outbox: Outbox, crowd: Crowd) -> None:
+def _take_over(loaded: Loaded, conductor: Conductor, throttle: Throttle) -> None:
+    """Put a changed configuration where it is used, between two requests."""
+    conductor.providers = loaded.providers
+    throttle.limit = loaded.config.gateway.session_requests
+    throttle.window = loaded.config.gateway.session_window
+
+
+async def _say_status(actor: Actor, reload: Reload, outbox: Outbox, crowd: Crowd) -> None:
     """Say how the gateway does whenever that changes."""
     said = ""
     while True:
-        note = _note(providers, outbox, crowd)
+        note = _note(reload, outbox, crowd)
         if note != said:
             actor.status("degraded" if note else "ready", note)
             said = note
         await anyio.sleep(_STATUS_INTERVAL)
 
 
-def _note(providers: Providers, outbox: Outbox, crowd: Crowd) -> str:
+def _note(reload: Reload, outbox: Outbox, crowd: Crowd) -> str:
     notes = []
     if not outbox.connected:
         dropped = f", {outbox.dropped} dropped" if outbox.dropped else ""
         waiting = "facts wait" if outbox.queued else "no fact waits"
         notes.append(f"the bus is away: requests go on, {waiting}{dropped}")
-    if problems := providers.problems():
+    if reload.refused:
+        notes.append(reload.refused)
+    if problems := reload.loaded.providers.problems():
         notes.append(problems)
     if turned_away := crowd.note():
         notes.append(turned_away)
     return "; ".join(notes)
 
 
-def _health(kind: str, actor: Actor, providers: Providers, outbox: Outbox, server: CallerServer) -> tuple[int, bytes]:
+def _health(kind: str, actor: Actor, reload: Reload, outbox: Outbox, server: CallerServer) -> tuple[int, bytes]:
     """Answer ``/health``: alive is answering at all; ready is taking requests for a provider that can take them."""
     if kind == "live":
         return 200, b'{"status":"live"}'
-    problem = providers.standings[providers.default].problem
+    providers = reload.loaded.providers
+    listings = providers.table.listings
+    problem = listings[providers.default].problem
     ready = not problem and not actor.stopping.is_set()
     if kind == "ready":
         return (
@@ -155,7 +184,7 @@ def _health(kind: str, actor: Actor, providers: Providers, outbox: Outbox, serve
         {
             "status": "ready" if ready else "not ready",
             "default_provider": providers.default,
-            "providers": {name: standing.problem or "ok" for name, standing in providers.standings.items()},
+            "providers": {name: listing.problem or "ok" for name, listing in listings.items()},
             "connections": server.crowd.figures(),
             "bus": {"connected": outbox.connected, "queued": outbox.queued, "dropped": outbox.dropped},
         }

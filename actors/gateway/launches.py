@@ -89,6 +89,10 @@ class LaunchBook:
                 return record
         return None
 
+    def named(self, launch: str) -> LaunchRecord | None:
+        """Return a living launch by its id."""
+        return next((record for record in self._living.values() if record.launch == launch), None)
+
     def records(self) -> Iterable[LaunchRecord]:
         """Return the living launches."""
         return self._living.values()

@@ -111,6 +111,7 @@ def build_providers(config: Config, environ: Mapping[str, str], config_file: Pat
             aliases=provider.aliases,
             group=provider.group,
             account=provider.account or name,
+            passthrough=provider.auth == "passthrough",
         )
     return Providers(config.default_provider, upstreams, Table(listings, config.pins, config.default_provider, config.failover))
 

@@ -54,12 +54,16 @@ class ProviderQuotaObserved(Struct, frozen=True, kw_only=True, gc=False):
 
 @event
 class ConfigChanged(Struct, frozen=True, kw_only=True, gc=False):
-    """The gateway took over a changed configuration; ``restart`` names what holds only after the next start."""
+    """The gateway took over a changed configuration; ``restart`` names what holds only after the next start.
+
+    At its start it tells what it begins with: nothing ``changed``.
+    """
 
     TYPE: ClassVar[str] = "config.changed"
     digest: Word
     changed: tuple[Line, ...] = ()
     restart: tuple[Line, ...] = ()
+    default_provider: Word = ""
 
 
 @event

@@ -62,7 +62,7 @@ PURE = (
     *(f"actors.registry.{name}" for name in ("forgetting", "identity", "judgement", "lifetimes", "limits", "links", "missing")),
     *(f"actors.registry.{name}" for name in ("replay", "requests", "rows", "sentences", "state", "statements", "status")),
     *(f"actors.registry.{name}" for name in ("tables", "transcripts", "usage")),
-    *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "exchange", "hook_report", "routing", "usage")),
+    *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "differences", "exchange", "hook_report", "routing", "usage")),
     *(f"actors.gateway.{name}" for name in ("forwarding", "head", "peek", "rewriting")),
     *(f"actors.gateway.{name}" for name in ("fault_reading", "faults", "health", "quota")),
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
