@@ -58,9 +58,10 @@ class Crowd:
         return ""
 
     def figures(self) -> dict[str, int]:
-        """Return what is asked after: how many are open, how many may be, how many were turned away."""
+        """Return what is asked after: how many are open, of how many the process is known, how many may be and were refused."""
         return {
             "open": self.open,
+            "named": sum(self._of.values()),
             "most": self.caps.most,
             "most_each": self.caps.each,
             "turned_away": self.refused,

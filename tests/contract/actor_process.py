@@ -156,6 +156,7 @@ class Place:
     config: str = ""
     anchor: Anchor | None = None
     started: list[ActorProcess] = field(default_factory=list)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # by actor, as the supervisor gives them
 
     def __post_init__(self) -> None:
         self.paths = Paths(self.home / "config.toml", self.home / "state")
@@ -182,7 +183,7 @@ class Place:
             public_key=public,
             secret_key=secret,
             anchor=self.anchor,
-            settings={"allow": allow} if name == "broker" else {},
+            settings={"allow": allow} if name == "broker" else self.settings.get(name, {}),
         )
 
     def start(self, name: str) -> ActorProcess:
