@@ -1,9 +1,10 @@
-"""What the bodies of all dialects have in common: fields of a type, texts in parts, the agent's shell among its tools. Pure."""
+"""What the bodies of all dialects have in common: fields of a type, texts in parts, the last turn, the agent's shell. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -18,6 +19,26 @@ _SHELLS: Final = {
     "run_shell_command": "command",  # Gemini CLI, qwen-code
     "launch-process": "command",  # Auggie
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing said in a conversation: by the user, by a tool that was called, or by whoever does not count here."""
+
+    who: Literal["user", "tool", "other"]
+    text: str = ""
+
+
+OTHER: Final = Said("other")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The last turn: what the user said, how many tools have answered since, and what the last of them said."""
+
+    text: str = ""
+    answered: int = 0
+    output: str = ""
 
 
 class BodyError(ValueError):
@@ -88,6 +109,18 @@ def own_text(value: Any) -> str:
     """Return what a user said in a message: its texts without the reminders that agents put beside them."""
     texts = [value] if isinstance(value, str) else [text_of([part]) for part in value] if isinstance(value, list) else []
     return "\n".join(text for text in texts if text and not text.lstrip().startswith(REMINDER))
+
+
+def last_turn(conversation: Iterable[Said]) -> Turn:
+    """Find the last turn of a conversation that is told from its end on; a user who says nothing begins none."""
+    answered, output = 0, ""
+    for said in conversation:
+        if said.who == "tool":
+            output = output or said.text
+            answered += 1
+        elif said.who == "user" and said.text:
+            return Turn(said.text, answered, output.strip())
+    return Turn("", answered, output.strip())
 
 
 def shell_among(tools: Iterable[tuple[Any, Any]]) -> Shell:

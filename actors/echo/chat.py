@@ -10,7 +10,19 @@ from typing import Any, Final
 
 import orjson
 
-from actors.echo.bodies import asks_for_title, inner, objects, own_text, read_object, shell_among, text_of, typed
+from actors.echo.bodies import (
+    OTHER,
+    Said,
+    asks_for_title,
+    inner,
+    last_turn,
+    objects,
+    own_text,
+    read_object,
+    shell_among,
+    text_of,
+    typed,
+)
 from actors.echo.plan import Asked, Frame, Reply, count_tokens
 from schemas.events import Usage
 
@@ -27,16 +39,16 @@ def read_chat(body: bytes, headers: Mapping[str, str]) -> tuple[Asked, ChatCompl
     document = read_object(body)
     messages = objects(document, "messages")
     schema = inner(document, "response_format", "json_schema", "schema") or None
-    text, answered, output = _last_turn(messages)
+    turn = last_turn(map(_said, reversed(messages)))
     session = headers.get("x-session-id", "")
     tools = [inner(tool, "function") for tool in typed(document, "tools", list, ())]
     asked = Asked(
         model=typed(document, "model", str, ""),
         stream=typed(document, "stream", bool, default=False),
         kind="title" if asks_for_title(schema) else "turn",
-        text=text,
-        answered=answered,
-        tool_output=output,
+        text=turn.text,
+        answered=turn.answered,
+        tool_output=turn.output,
         shell=shell_among((tool.get("name"), tool.get("parameters")) for tool in tools),
         schema=schema,
         cache_key=typed(document, "prompt_cache_key", str, "") or session,
@@ -46,17 +58,11 @@ def read_chat(body: bytes, headers: Mapping[str, str]) -> tuple[Asked, ChatCompl
     return asked, ChatCompletions(usage_wanted=bool(inner(document, "stream_options").get("include_usage")))
 
 
-def _last_turn(messages: list[dict[str, Any]]) -> tuple[str, int, str]:
-    """Return the last user message, how many tool messages follow it, and the text of the last of them."""
-    answered, output = 0, ""
-    for message in reversed(messages):
-        role = message.get("role")
-        if role == "tool":
-            output = output or text_of(message.get("content"))
-            answered += 1
-        elif role == "user" and (text := own_text(message.get("content"))):
-            return text, answered, output.strip()
-    return "", answered, output.strip()
+def _said(message: dict[str, Any]) -> Said:
+    role, content = message.get("role"), message.get("content")
+    if role == "tool":
+        return Said("tool", text_of(content))
+    return Said("user", own_text(content)) if role == "user" else OTHER
 
 
 def _texts(messages: list[dict[str, Any]]) -> Iterator[str]:

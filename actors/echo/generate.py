@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from actors.echo.bodies import arguments_of, inner, objects, read_object, shell_among, typed
+from actors.echo.bodies import Said, arguments_of, inner, last_turn, objects, read_object, shell_among, typed
 from actors.echo.plan import Asked, Frame, Reply, count_tokens
 from schemas.events import Usage
 
@@ -41,7 +41,7 @@ def read_generate(body: bytes, headers: Mapping[str, str], model: str, *, stream
     contents = objects(document, "contents")
     settings = inner(document, "generationConfig")
     schema = inner(settings, "responseJsonSchema") or inner(settings, "responseSchema") or None
-    text, answered, output = _last_turn(contents)
+    turn = last_turn(said for content in reversed(contents) for said in _said(content))
     declared = [
         function
         for tool in typed(document, "tools", list, ())
@@ -52,9 +52,9 @@ def read_generate(body: bytes, headers: Mapping[str, str], model: str, *, stream
         model=model,
         stream=stream,
         kind="turn" if schema is None else "auxiliary",
-        text=text,
-        answered=answered,
-        tool_output=output,
+        text=turn.text,
+        answered=turn.answered,
+        tool_output=turn.output,
         shell=shell_among((each.get("name"), each.get("parametersJsonSchema") or each.get("parameters")) for each in declared),
         schema=schema,
         session=headers.get("x-session-id", ""),
@@ -68,22 +68,15 @@ def _parts(content: dict[str, Any]) -> list[dict[str, Any]]:
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 
 
-def _last_turn(contents: list[dict[str, Any]]) -> tuple[str, int, str]:
-    """Return the last user text, how many function responses follow it, and the text of the last of them."""
-    answered, output = 0, ""
-    for content in reversed(contents):
-        if content.get("role") == "model":
-            continue
-        responses = [part["functionResponse"] for part in _parts(content) if "functionResponse" in part]
-        if responses:
-            said = inner({"said": responses[-1]}, "said", "response")
-            output = output or str(said.get("output") or said.get("error") or "")
-            answered += len(responses)
-            continue
-        texts = [str(part["text"]) for part in _parts(content) if "text" in part]
-        if own := [text for text in texts if not text.lstrip().startswith(_CONTEXTUAL)]:
-            return "\n".join(own), answered, output.strip()
-    return "", answered, output.strip()
+def _said(content: dict[str, Any]) -> list[Said]:
+    """Return what a content says, from its end on; a function's response may stand in any content that is not the model's."""
+    if content.get("role") == "model":
+        return []
+    parts = _parts(content)
+    responses = [inner(part, "functionResponse", "response") for part in reversed(parts) if "functionResponse" in part]
+    texts = [str(part["text"]) for part in parts if "text" in part]
+    own = "\n".join(text for text in texts if not text.lstrip().startswith(_CONTEXTUAL))
+    return [Said("tool", str(each.get("output") or each.get("error") or "")) for each in responses] or [Said("user", own)]
 
 
 def _texts(contents: list[dict[str, Any]]) -> Iterator[str]:
@@ -98,7 +91,7 @@ def _texts(contents: list[dict[str, Any]]) -> Iterator[str]:
 class GenerateContent:
     """Says replies in this dialect."""
 
-    name = "google.generate"
+    name = "gemini.generate"
     content_type = "text/event-stream"
 
     def response_id(self, reply: Reply) -> str:

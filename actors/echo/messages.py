@@ -12,7 +12,19 @@ from typing import Any, Final
 
 import orjson
 
-from actors.echo.bodies import arguments_of, asks_for_title, inner, objects, own_text, read_object, shell_among, text_of, typed
+from actors.echo.bodies import (
+    Said,
+    arguments_of,
+    asks_for_title,
+    inner,
+    last_turn,
+    objects,
+    own_text,
+    read_object,
+    shell_among,
+    text_of,
+    typed,
+)
 from actors.echo.plan import Asked, Frame, Reply, count_tokens
 from schemas.events import Usage
 
@@ -40,16 +52,16 @@ def read_messages(body: bytes, headers: Mapping[str, str]) -> tuple[Asked, Messa
     document = read_object(body)
     messages = objects(document, "messages")
     schema = inner(document, "output_config", "format", "schema") or None
-    text, answered, output = _last_turn(messages)
+    turn = last_turn(said for message in reversed(messages) for said in _said(message))
     session = headers.get("x-claude-code-session-id", "")
     tools = (tool for tool in typed(document, "tools", list, ()) if isinstance(tool, dict))
     asked = Asked(
         model=typed(document, "model", str, ""),
         stream=typed(document, "stream", bool, default=False),
         kind="title" if asks_for_title(schema) else "turn",
-        text=text,
-        answered=answered,
-        tool_output=output,
+        text=turn.text,
+        answered=turn.answered,
+        tool_output=turn.output,
         shell=shell_among((tool.get("name"), tool.get("input_schema")) for tool in tools),
         schema=schema,
         cache_key=session,
@@ -67,21 +79,13 @@ def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
     return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
 
 
-def _last_turn(messages: list[dict[str, Any]]) -> tuple[str, int, str]:
-    """Return the last text of the user's own, how many tool results follow it, and the text of the last of them."""
-    answered, output = 0, ""
-    for message in reversed(messages):
-        if message.get("role") != "user":
-            continue
-        parts = _parts(message)
-        results = [part for part in parts if part.get("type") == "tool_result"]
-        if results:
-            output = output or text_of(results[-1].get("content"))
-            answered += len(results)
-            continue
-        if text := own_text([part for part in parts if part.get("type") == "text"]):
-            return text, answered, output.strip()
-    return "", answered, output.strip()
+def _said(message: dict[str, Any]) -> list[Said]:
+    """Return what a message says, from its end on; results of tools come as the user's, and what stands beside them is not."""
+    if message.get("role") != "user":
+        return []
+    parts = _parts(message)
+    results = [Said("tool", text_of(part.get("content"))) for part in reversed(parts) if part.get("type") == "tool_result"]
+    return results or [Said("user", own_text([part for part in parts if part.get("type") == "text"]))]
 
 
 def _texts(messages: list[dict[str, Any]]) -> Iterator[str]:

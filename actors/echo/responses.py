@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from actors.echo.bodies import asks_for_title, inner, objects, read_object, text_of, typed
+from actors.echo.bodies import OTHER, Said, asks_for_title, inner, last_turn, objects, read_object, text_of, typed
 from actors.echo.plan import Asked, Frame, Kind, Reply, count_tokens
 from schemas.events import Usage
 
@@ -34,16 +34,16 @@ def read_responses(body: bytes, headers: Mapping[str, str]) -> tuple[Asked, Resp
     document = read_object(body)
     items = _items(document)
     schema = _schema(document)
-    text, answered, output = _last_turn(items)
-    kind = _kind(items, schema, text)
+    turn = last_turn(map(_said, reversed(items)))
+    kind = _kind(items, schema, turn.text)
     metadata = inner(document, "client_metadata")
     asked = Asked(
         model=typed(document, "model", str, ""),
         stream=typed(document, "stream", bool, default=False),
         kind=kind,
-        text=text.partition(_TITLE_PROMPT)[2] or text if kind == "title" else text,
-        answered=answered,
-        tool_output=output,
+        text=turn.text.partition(_TITLE_PROMPT)[2] or turn.text if kind == "title" else turn.text,
+        answered=turn.answered,
+        tool_output=turn.output,
         custom_tools=any(item.get("type") == "additional_tools" for item in items),
         compaction_item=bool(items) and items[-1].get("type") == "compaction_trigger",
         schema=schema,
@@ -74,20 +74,15 @@ def _texts(items: list[dict[str, Any]]) -> Iterator[str]:
                 yield text_of(item[name])
 
 
-def _last_turn(items: list[dict[str, Any]]) -> tuple[str, int, str]:
-    """Return the last user message, how many tool outputs follow it, and the text of the last of them."""
-    answered = 0
-    output = ""
-    for item in reversed(items):
-        kind = item.get("type", "message")
-        if kind in _OUTPUTS:
-            output = output or text_of(item.get("output"))
-            answered += 1
-        if kind == "message" and item.get("role") == "user":
-            text = text_of(item.get("content"))
-            if not text.lstrip().startswith(_CONTEXTUAL):
-                return text, answered, (output.partition(_TOOL_OUTPUT_TEXT)[2] or output).strip()
-    return "", answered, output.strip()
+def _said(item: dict[str, Any]) -> Said:
+    kind = item.get("type", "message")
+    if kind in _OUTPUTS:
+        output = text_of(item.get("output"))
+        return Said("tool", output.partition(_TOOL_OUTPUT_TEXT)[2] or output)
+    if kind == "message" and item.get("role") == "user":
+        text = text_of(item.get("content"))
+        return OTHER if text.lstrip().startswith(_CONTEXTUAL) else Said("user", text)
+    return OTHER
 
 
 def _kind(items: list[dict[str, Any]], schema: dict[str, Any] | None, text: str) -> Kind:

@@ -27,6 +27,7 @@ import anyio
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from actors.echo.auggie import ASIDES, Auggie, read_auggie
 from actors.echo.bodies import BodyError
 from actors.echo.chat import ChatCompletions, read_chat
 from actors.echo.coding import CodingError, decode_body
@@ -36,6 +37,17 @@ from actors.echo.exchanges import Exchanges, ModeSource
 from actors.echo.generate import GenerateContent, read_generate
 from actors.echo.messages import Messages, read_messages
 from actors.echo.mode import Mode, ModeError, show_mode
+from actors.echo.models import (
+    MODELS,
+    anthropic_model,
+    anthropic_models,
+    auggie_models,
+    codex_models,
+    gemini_model,
+    gemini_models,
+    openai_model,
+    openai_models,
+)
 from actors.echo.plan import Asked, Chunk, Dialect, End, Moment, plan_reply, plan_script
 from actors.echo.player import play
 from actors.echo.responses import Responses, read_responses
@@ -47,10 +59,9 @@ MAX_BODY = 64 * 1024 * 1024
 READ_SECONDS = 60.0
 MAX_POLL_SECONDS = 60.0
 _HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
-_MODELS = ("echo", "gpt-5.1-codex")
 _SERVED = (
-    "POST /v1/responses, /v1/chat/completions, /v1/messages, /v1/messages/count_tokens, /v1beta/models/MODEL:METHOD; "
-    "GET /v1/models; POST /control/next, GET /control/requests, DELETE /control"
+    "POST /v1/responses, /v1/chat/completions, /v1/messages, /v1/messages/count_tokens, /v1beta/models/MODEL:METHOD, "
+    "/auggie/chat-stream; GET /v1/models, /v1beta/models; POST /control/next, GET /control/requests, DELETE /control"
 )
 _Read = Callable[[bytes, Mapping[str, str]], tuple[Asked, Dialect]]
 _NUMBER = web.RequestKey("number", int)
@@ -104,6 +115,10 @@ class EchoServer:
         application.router.add_post("/v1/messages/count_tokens", self._count_message)
         application.router.add_post("/v1beta/models/{model}:{method}", self._generate)
         application.router.add_get("/v1/models", self._list_models)
+        application.router.add_get("/v1/models/{model}", self._show_model)
+        application.router.add_get("/v1beta/models", self._list_gemini_models)
+        application.router.add_get("/v1beta/models/{model}", self._show_gemini_model)
+        application.router.add_post("/auggie/{call:.+}", self._auggie)
         application.router.add_post("/control/next", self._queue_modes)
         application.router.add_get("/control/requests", self._show_exchanges)
         application.router.add_delete("/control", self._clear)
@@ -288,9 +303,33 @@ class EchoServer:
         response.headers["upgrade"] = "HTTP/1.1"
         return response
 
-    async def _list_models(self, _request: web.Request) -> web.Response:
-        models = [{"id": name, "object": "model", "created": 0, "owned_by": "tabwire"} for name in _MODELS]
-        return _json({"object": "list", "data": models})
+    async def _auggie(self, request: web.Request) -> web.StreamResponse:
+        call = request.match_info["call"]
+        if call in ("chat-stream", "prompt-enhancer"):
+            return await self._reply(request, Auggie(), read_auggie)
+        if call == "get-models":
+            return _json(auggie_models())
+        if call in ASIDES:
+            return _json(ASIDES[call])
+        return self._refusal(404, "not_found", f"POST /auggie/{call} is not served here", Auggie())
+
+    async def _list_models(self, request: web.Request) -> web.Response:
+        if "client_version" in request.query:
+            return _json(codex_models())
+        return _json(anthropic_models() if "anthropic-version" in request.headers else openai_models())
+
+    async def _show_model(self, request: web.Request) -> web.StreamResponse:
+        model = request.match_info["model"]
+        if model not in MODELS:
+            return await self._unknown(request)
+        return _json(anthropic_model(model) if "anthropic-version" in request.headers else openai_model(model))
+
+    async def _list_gemini_models(self, _request: web.Request) -> web.Response:
+        return _json(gemini_models())
+
+    async def _show_gemini_model(self, request: web.Request) -> web.StreamResponse:
+        model = request.match_info["model"]
+        return _json(gemini_model(model)) if model in MODELS else await self._unknown(request)
 
     async def _unknown(self, request: web.Request) -> web.Response:
         where = f"{request.method} {redact_token(request.path)}"

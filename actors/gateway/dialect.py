@@ -43,7 +43,9 @@ _GEMINI_STATUSES: Final = {
     504: "DEADLINE_EXCEEDED",
     529: "UNAVAILABLE",
 }
+_FORBIDDEN: Final = 403
 _SERVER_ERROR: Final = 500
+_AUGGIE_SHOWS_403: Final = 11  # the one code with which Auggie 0.36 shows the message of a 403
 
 
 def dialect_of(rest: str, api: Api = "v1", *, anthropic: bool) -> Dialect:
@@ -78,6 +80,9 @@ def error_body(dialect: Dialect, status: int, code: str, message: str, request: 
     if dialect == "gemini.generate":
         word = _GEMINI_STATUSES.get(status, "INTERNAL" if status >= _SERVER_ERROR else "FAILED_PRECONDITION")
         return orjson.dumps({"error": {"code": status, "message": message, "status": word}})
+    if dialect == "auggie":
+        details = {"code": _AUGGIE_SHOWS_403 if status == _FORBIDDEN else 0, "message": message, "detail": ""}
+        return orjson.dumps({"error": code, "error_details": details})
     kind = "server_error" if status >= _SERVER_ERROR else "invalid_request_error"
     return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
 

@@ -182,7 +182,7 @@ def test_every_dialect_is_served_and_counted_in_its_own_words() -> None:
         assert [answer.status_code for answer in refused] == [400, 404]
         records = await finished(client, 5)
         dialects = [record["dialect"] for record in records if record["dialect"]]
-        assert dialects == ["openai.chat", "anthropic.messages", "google.generate", "google.generate"]
+        assert dialects == ["openai.chat", "anthropic.messages", "gemini.generate", "gemini.generate"]
         assert records[1]["response_id"] == message.json()["id"]
 
     with_echo(test)
@@ -190,9 +190,19 @@ def test_every_dialect_is_served_and_counted_in_its_own_words() -> None:
 
 def test_models_are_listed() -> None:
     async def test(client: httpx.AsyncClient) -> None:
-        models = (await client.get("/v1/models", params={"client_version": "0.169.0"})).json()
-        assert models["object"] == "list"
-        assert "echo" in [model["id"] for model in models["data"]]
+        models = (await client.get("/v1/models")).json()
+        assert (models["object"], [model["id"] for model in models["data"]]) == ("list", ["echo", "gpt-5.1-codex"])
+        assert (await client.get("/v1/models", params={"client_version": "0.169.0"})).json() == {"models": []}
+        claude = (await client.get("/v1/models", headers={"anthropic-version": "2023-06-01"})).json()
+        assert (claude["first_id"], claude["has_more"]) == ("echo", False)
+        gemini = (await client.get("/v1beta/models")).json()
+        assert [model["name"] for model in gemini["models"]] == ["models/echo", "models/gpt-5.1-codex"]
+        assert (await client.get("/v1/models/echo")).json()["id"] == "echo"
+        assert (await client.get("/v1beta/models/echo")).json()["name"] == "models/echo"
+        assert [(await client.get(path)).status_code for path in ("/v1/models/none", "/v1beta/models/none")] == [404, 404]
+        assert (await client.post("/auggie/get-models", content=b"{}")).json()["default_model"] == "echo"
+        assert (await client.post("/auggie/agents/list-remote-tools", content=b"{}")).json() == {"tools": []}
+        assert (await client.post("/auggie/what-is-this", content=b"{}")).status_code == 404
 
     with_echo(test)
 
