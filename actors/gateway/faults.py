@@ -44,6 +44,7 @@ class Way(Struct, frozen=True):
     """How one agent is told, and what it ``does`` then.
 
     ``status`` None: as it came. ``words``: the body as it came, its message under the provider's name, or words of our own.
+    ``sent`` is for people, where a status does not say it.
     """
 
     does: str
@@ -51,6 +52,7 @@ class Way(Struct, frozen=True):
     words: Words = "theirs"
     fields: tuple[Pair, ...] = ()
     code: str = ""
+    sent: str = ""
 
 
 class Row(Struct, frozen=True):
@@ -106,12 +108,12 @@ ROWS: Final = (
         Way("shows it at once", 400, "named"),
         todo="check its key in config.toml",
     ),
-    # The agent's own login: it alone can renew it, and does so when it sees the 401.
+    # The agent's own login: it alone can renew it, does so when it sees the 401, and knows its provider's quotas.
     Row(
         "login",
-        "401 or 403 on the agent's own login",
-        Way("renews its login, or tries six times and shows it"),
-        Way("renews its login, or tries again; a 403 is shown at once"),
+        "401, 403 or a used-up quota on the agent's own login",
+        Way("renews its login, or shows when the quota resets"),
+        Way("renews its login, or shows when the quota resets"),
         _AS_IT_CAME,
         _AS_IT_CAME,
     ),
@@ -269,16 +271,17 @@ ROWS: Final = (
     Row(
         "stream",
         "breaks off or falls silent in the middle of its answer",
-        Way("tries five times more, then shows it", None, "ours"),
-        Way("asks once more without streaming", None, "ours"),
-        Way("sees a torn stream with an error event", None, "ours"),
-        Way("sees a torn stream with an error event", None, "ours"),
+        Way("tries five times more, then shows it", words="ours", sent="`response.failed`"),
+        Way("asks once more without streaming, then shows it", words="ours", sent="`error` event, torn"),
+        Way("by its own rules", words="ours", sent="an error event, torn"),
+        Way("by its own rules", words="ours", sent="an error event, torn"),
     ),
     # Its own words, and each agent has rules for them (a context that is too long, a quota, an overload).
     Row("error_event", "tells of an error in a stream that has begun", _AS_IT_CAME, _AS_IT_CAME, _AS_IT_CAME, _AS_IT_CAME),
 )
 _ROWS: Final = {row.failure: row for row in ROWS}
 
+_SERVERS: Final = {500: "server", 504: "gateway_timeout", 524: "gateway_timeout"}
 _CODEX_KNOWS: Final = ("usage_limit_reached", "insufficient_quota")
 _OF_PROBLEM: Final = {
     "refused": "unreachable",
@@ -293,6 +296,9 @@ _OF_PROBLEM: Final = {
 }
 _WHOLE_PROVIDER: Final = ("refused", "unreachable", "tls", "connect_timeout", "redirect")
 _BAD: Final = 400
+_NOT_FOUND: Final = 404
+_UNPROCESSABLE: Final = 422
+_TOO_MANY: Final = 429
 
 
 def adapt(dialect: Dialect, fault: Fault, status: int, *, provider: str, passthrough: bool, body: bytes) -> Adapted | None:
@@ -300,6 +306,8 @@ def adapt(dialect: Dialect, fault: Fault, status: int, *, provider: str, passthr
     if status < _BAD:
         return None  # an error event: it stands in the stream
     failure = _failure(fault, status, passthrough=passthrough)
+    if failure == "login":
+        return None
     if failure == "rate":
         return _with_pause(dialect, fault, status, body)
     row = _ROWS[failure]
@@ -340,7 +348,7 @@ def outcome_of_problem(problem: str, provider: str, model: str) -> Outcome:
 def markdown() -> str:
     """Write the table as README shows it."""
     lines = [
-        "| the provider | Codex is sent → does | Claude Code is sent → does | others (chat, Gemini) |",
+        "| the provider | Codex is sent → and | Claude Code is sent → and | others are sent |",
         "|---|---|---|---|",
     ]
     for row in ROWS:
@@ -356,17 +364,17 @@ def markdown() -> str:
 
 def _failure(fault: Fault, status: int, *, passthrough: bool) -> str:
     """Name the row."""
-    if fault.kind == "quota" and (status < 402 or fault.code in _CODEX_KNOWS or passthrough):  # noqa: PLR2004
-        return "quota_known" if status == 429 else "bad_request"  # noqa: PLR2004
-    if fault.kind == "server":
-        return {500: "server", 504: "gateway_timeout", 524: "gateway_timeout"}.get(status, "gateway")
-    if fault.kind == "overloaded":
-        return "capacity" if fault.code == "server_is_overloaded" else "overloaded"
-    if fault.kind in ("bad_request", "encrypted_content", "unknown_model") and status != 404:  # noqa: PLR2004
-        return "unprocessable" if status == 422 else "bad_request"  # noqa: PLR2004
-    if fault.kind == "other":
-        return "not_found" if status == 404 else "other"  # noqa: PLR2004
-    return "login" if fault.kind == "auth" and passthrough else fault.kind
+    kind, codex_knows = fault.kind, fault.code in _CODEX_KNOWS and status == _TOO_MANY
+    if passthrough and kind in ("auth", "quota"):
+        return "login"
+    if kind in ("bad_request", "encrypted_content") or (status == _BAD and kind in ("quota", "unknown_model")):
+        return "unprocessable" if status == _UNPROCESSABLE else "bad_request"
+    return {
+        "quota": "quota_known" if codex_knows else "quota",
+        "server": _SERVERS.get(status, "gateway"),
+        "overloaded": "capacity" if fault.code == "server_is_overloaded" else "overloaded",
+        "other": "not_found" if status == _NOT_FOUND else "other",
+    }.get(kind, kind)
 
 
 def _way(row: Row, dialect: Dialect) -> Way:
@@ -391,10 +399,10 @@ def _named(provider: str, fault: Fault, status: int, todo: str) -> str:
 
 
 def _sent(way: Way) -> str:
-    if way.words == "theirs" and way.status is None:
-        return "as it came"
+    if way.sent or (way.words == "theirs" and way.status is None):
+        return way.sent or "as it came"
     status = "the same status" if way.status is None else str(way.status)
-    return f"{status}{f' {way.code}' if way.code else ''}{', no retry' if way.fields else ''}"
+    return f"{status}{f' `{way.code}`' if way.code else ''}{', no retry' if way.fields else ''}"
 
 
 def _cell(way: Way) -> str:
