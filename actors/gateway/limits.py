@@ -31,8 +31,16 @@ PIPELINED: Final = 16  # requests behind each other in one read; those beyond ar
 AHEAD: Final = 64 * 1024  # what a caller may send ahead of its turn; then it is not read until it is its turn
 SWEEP: Final = 0.25  # deadlines are checked this often, instead of a timer for each chunk
 
+# What is kept of an answer before it is passed on: a refusal, to be read; a beginning, while another provider could be asked.
+REFUSAL_KEPT: Final = 64 * 1024
+REFUSAL_SECONDS: Final = 5.0
+BEGINNING_KEPT: Final = 64 * 1024
+BEGINNING_SECONDS: Final = 15.0
+STALE: Final = 1.0  # a kept connection that ends so soon after a request, without a byte, was closed before it came
+
 # What is read of bodies, beside passing them on.
 PEEK_INLINE: Final = 1 * MIB  # a larger request body is peeked at in a worker thread
+REWRITE_INLINE: Final = 128 * 1024  # a larger one is rewritten in a worker thread
 PEEK_INFLATED: Final = 8 * MIB  # a compressed request body is inflated this far
 EVENT: Final = 2 * MIB  # one event of a stream, kept until its end is seen
 JSON_ANSWER: Final = 4 * MIB

@@ -5,13 +5,16 @@ Times are seconds of one monotonic clock. Must not know in which order they come
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from actors.gateway.attribution import Caller, Standing
-from actors.gateway.routing import Standing as ProviderStanding
+from actors.gateway.attribution import Attribution, Standing
+from actors.gateway.fields import Fields
+from actors.gateway.health import Health, Outcome
+from actors.gateway.peek import Seen
+from actors.gateway.routing import Table
+from actors.gateway.spending import GO_ON, Verdict
 from actors.gateway.usage import Reading
 
 Problem = Literal[
@@ -25,21 +28,25 @@ _NOTHING: Final = Reading()
 
 
 class Identified(Struct, frozen=True):
-    """The shell found out who calls, or gave up within its time; ``caller.missing`` says why then."""
+    """The shell found out who calls, or gave up within its time; ``throttled`` is the refusal of one who asks too often."""
 
     at: float
-    caller: Caller
+    who: Attribution
     launch: Standing
+    throttled: str = ""
 
 
 class BodyRead(Struct, frozen=True):
-    """The whole body is here. The providers' standings and the default are those of this moment."""
+    """The whole body is here. All else is as of this moment; ``wall`` is what the clock on the wall says."""
 
     at: float
     size: int
-    model: str | None
-    providers: Mapping[str, ProviderStanding]
-    default: str
+    seen: Seen
+    table: Table
+    health: Health = Health()
+    verdict: Verdict = GO_ON
+    owner: str = ""
+    wall: float = 0.0
 
 
 class BodyFailed(Struct, frozen=True):
@@ -49,12 +56,41 @@ class BodyFailed(Struct, frozen=True):
     problem: Literal["too_large", "too_slow", "malformed", "busy"]
 
 
+class Rewritten(Struct, frozen=True):
+    """The request was changed as asked, or could not be: ``problem`` says why then."""
+
+    at: float
+    changes: tuple[str, ...] = ()
+    problem: str = ""
+
+
 class HeadCame(Struct, frozen=True):
     """The provider's status and header are here."""
 
     at: float
     status: int
     content_type: str = ""
+
+
+class Collected(Struct, frozen=True):
+    """What was collected or held back tells of a failure.
+
+    ``whole``: the answer is over; otherwise it was more than is collected, or took too long. ``error``: an event of a stream
+    says that it failed. ``cut``: the provider broke off; what is here is not all.
+    """
+
+    at: float
+    fields: Fields
+    body: bytes
+    whole: bool = True
+    error: bool = False
+    cut: bool = False
+
+
+class Released(Struct, frozen=True):
+    """What was held back holds output, or more than is held, or was held for long enough."""
+
+    at: float
 
 
 class FirstByte(Struct, frozen=True):
@@ -103,7 +139,21 @@ class Broke(Struct, frozen=True):
     bytes_out: int = 0
 
 
-Input = Identified | BodyRead | BodyFailed | HeadCame | FirstByte | Ended | UpstreamFailed | CallerLeft | TurnedAway | Broke
+Input = (
+    Identified
+    | BodyRead
+    | BodyFailed
+    | Rewritten
+    | HeadCame
+    | Collected
+    | Released
+    | FirstByte
+    | Ended
+    | UpstreamFailed
+    | CallerLeft
+    | TurnedAway
+    | Broke
+)
 
 
 # ------------------------------------------------------------------------------------------------------------ outputs
@@ -126,14 +176,46 @@ class ReadBody(Struct, frozen=True):
     """Read the request's body, all of it."""
 
 
+class Rewrite(Struct, frozen=True):
+    """Change what the caller sent, always from its own bytes: another model (None: leave it), no encrypted reasoning."""
+
+    model: str | None
+    strip: bool
+
+
 class Send(Struct, frozen=True):
-    """Send the request on."""
+    """Send the request on, as it was rewritten last or else as it came; an answer that is still coming is let go of.
+
+    ``model`` is what the provider is asked for, as far as known.
+    """
 
     provider: str
+    model: str = ""
+
+
+class Collect(Struct, frozen=True):
+    """Keep the answer's body, as far as ``limits`` go, and say when it is here: it is a refusal."""
+
+
+class HoldBack(Struct, frozen=True):
+    """Keep the answer until it holds output or an error, as far as ``limits`` go."""
+
+
+class Observe(Struct, frozen=True):
+    """Note what came of an attempt."""
+
+    outcome: Outcome
+
+
+class Own(Struct, frozen=True):
+    """Note the account that answered a conversation, or one of its threads."""
+
+    conversation: str
+    account: str
 
 
 class Relay(Struct, frozen=True):
-    """Pass the provider's head on, with these fields of ours, and then its body."""
+    """Pass the provider's head on, with these fields of ours, then what was kept of its body, and then the rest."""
 
     own: tuple[tuple[str, str], ...]
 
@@ -162,4 +244,4 @@ class Break(Struct, frozen=True):
     ended: bool = False
 
 
-Output = Publish | Identify | ReadBody | Send | Relay | Finish | Answer | Break
+Output = Publish | Identify | ReadBody | Rewrite | Send | Collect | HoldBack | Observe | Own | Relay | Finish | Answer | Break

@@ -5,10 +5,15 @@ Theory of operation
 One ``Performance`` is one request. Most requests never wait for anything but bytes, so none has a task: it runs in the very
 callbacks that bring its bytes, from the caller's line (``body_came``, ``caller_left``) and from the provider's connection
 (``answered``, ``came``, ``failed``). Only what has to be waited for has a task, one at a time: who calls when that is not
-known yet, a look into a large body, a connection to be dialled; it ends with the caller.
+known yet, a look into a large body or a change in it, a connection to be dialled; it ends with the caller.
 
 Outputs are performed in order; the last of them may yield the next input. What one callback has to say to the caller leaves in
 one write. Deadlines are times that one sweep compares a few times a second.
+
+The body is kept until an answer is passed on, since until then it may have to be sent again; so is, for as long as the machine
+says, what has come of an answer (``Keeping``). A provider may close a connection that was kept from an earlier request just
+when this one is written to it. A connection that ends so, soon and without a byte, says nothing about the request: it is sent
+once more, on a new connection, and that is no attempt of its own. Whatever ends later or on a new connection was cut.
 
 Must not know how identity is found, what an answer means, what is said, to whom, or with which status.
 """
@@ -18,20 +23,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio.to_thread
 
 from actors.gateway import limits, moves
 from actors.gateway.answers import Answer
+from actors.gateway.attribution import Caller, Standing, attribute
 from actors.gateway.delivery import Delivery
-from actors.gateway.exchange import Exchange, begin, step
+from actors.gateway.exchange import begin, step
 from actors.gateway.forwarding import answer_fields, request_fields
 from actors.gateway.head import Head
 from actors.gateway.intake import Request
-from actors.gateway.peek import requested_model
-from actors.gateway.providers import Upstream
+from actors.gateway.keeping import Keeping
+from actors.gateway.peek import Seen, look
+from actors.gateway.providers import Providers, Upstream
+from actors.gateway.rewriting import CannotRewrite, Rewritten, rewrite
 from actors.gateway.server import CallerConnection
+from actors.gateway.spending import GO_ON
+from actors.gateway.state import Exchange
+from actors.gateway.throttle import unnamed
 from actors.gateway.upstream import UpstreamConnection, UpstreamError, request_head
 from actors.gateway.usage import Meter, NoMeter, meter_for
 from schemas.identity import RequestId
@@ -40,6 +51,7 @@ if TYPE_CHECKING:
     from actors.gateway.conductor import Conductor
 
 _UNREAD: Final = NoMeter()
+_UNSEEN: Final = Seen()
 
 
 class Performance:
@@ -55,10 +67,14 @@ class Performance:
         "_delivery",
         "_head",
         "_holding",
+        "_keeping",
         "_line",
         "_meter",
+        "_providers",
         "_receiving_since",
         "_request",
+        "_rewritten",
+        "_sent",
         "_silent_since",
         "_state",
         "_stirred",
@@ -81,7 +97,11 @@ class Performance:
         self._meter: Meter = _UNREAD
         self._answer: Answer | None = None
         self._holding = False  # more of the same read follows
+        self._keeping: Keeping | None = None  # what came of an answer and is not passed on yet
         self._body: list[bytes] = []
+        self._providers: Providers = conductor.providers
+        self._rewritten: Rewritten | None = None
+        self._sent: tuple[Upstream, bytes, bytes] | None = None  # what is not answered yet: to whom, head, body
         self._receiving_since = 0.0  # a body is awaited
         self._awaited_since = 0.0  # an answer is awaited
         self._silent_since = 0.0  # more of an answer is awaited
@@ -112,8 +132,7 @@ class Performance:
         """Close the provider's connection, then tell what was still to be told."""
         self._drop_upstream()
         for output in self._step(moves.CallerLeft(time.monotonic(), self._delivery.sent, self._meter.reading())):
-            if isinstance(output, moves.Publish):
-                self._publish(output)
+            _DO[type(output)](self, output)
         self._release()
 
     def pause(self) -> None:
@@ -130,7 +149,9 @@ class Performance:
     def expire(self, now: float) -> None:
         """End the wait for a provider that is silent, or for a body that does not come."""
         upstream = self._upstream
-        if self._silent_since and upstream is not None:
+        if self._keeping is not None:
+            self._go_on(self._keeping.expired(now))
+        elif self._silent_since and upstream is not None:
             if self._stirred or self._line.paused:
                 self._stirred, self._silent_since = False, now
             elif now - self._silent_since > upstream.idle_timeout:
@@ -181,8 +202,17 @@ class Performance:
 
     def tell(self, fact: moves.Publish) -> None:
         """Tell it now, as caused by the one before."""
+        conductor = self._conductor
         if self._state is not None:
-            self._cause = self._conductor.tell(fact.subject, fact.event, self._state.request, self._cause)
+            self._cause = conductor.tell(fact.subject, fact.event, self._state.request, self._cause)
+        if conductor.spending.active:
+            conductor.spending.told(fact.event)
+
+    def _observe(self, output: moves.Observe) -> None:
+        self._conductor.health_book.observed(output.outcome)
+
+    def _own(self, output: moves.Own) -> None:
+        self._conductor.health_book.owned(output.conversation, output.account)
 
     def _settle(self) -> None:
         """Write what there is to say; after the outcome let everything go."""
@@ -204,6 +234,7 @@ class Performance:
 
     def _release(self) -> None:
         self._receiving_since = self._awaited_since = self._silent_since = 0.0
+        self._keeping = self._sent = None
         self._conductor.performances.discard(self)
         self._let_go_of_body()
 
@@ -211,6 +242,7 @@ class Performance:
         self._conductor.bodies_held -= self.held
         self.held = 0
         self._body = []
+        self._rewritten = None
 
     def _wait(self, awaited: Coroutine[Any, Any, moves.Input | None]) -> None:
         """Wait for something in a task of its own; what comes of it goes to the machine."""
@@ -232,11 +264,19 @@ class Performance:
         if found is None:
             self._wait(self._find_out(output.token))
             return None
-        return moves.Identified(time.monotonic(), *found)
+        return self._identified(*found)
 
     async def _find_out(self, token: str | None) -> moves.Input:
         caller, standing = await self._conductor.identity.standing(self._line.acquaintance, token)
-        return moves.Identified(time.monotonic(), caller, standing)
+        return self._identified(caller, standing)
+
+    def _identified(self, caller: Caller, standing: Standing) -> moves.Input:
+        at, state = time.monotonic(), self._state
+        if state is None:
+            raise RuntimeError("nothing was begun")
+        who = attribute(caller, standing, state.claims)
+        throttled = self._conductor.throttle.check(who.session or unnamed(self._line.peer_text), at)
+        return moves.Identified(at, who, standing, throttled)
 
     def _read_body(self, _output: moves.ReadBody) -> moves.Input | None:
         self._delivery.invite()
@@ -264,24 +304,60 @@ class Performance:
         return problem or self._peek()
 
     def _peek(self) -> moves.Input | None:
-        """Look for the model, in a worker thread when the body is large."""
+        """Look at what is asked for, in a worker thread when the body is large."""
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = [body]
-        fields = self._head.fields
-        if not body or "json" not in fields.get("content-type"):
-            return self._body_read(None)
-        encoding = fields.get("content-encoding")
+        head = self._head
+        if head.dialect != "gemini.generate" and (not body or "json" not in head.fields.get("content-type")):
+            return self._body_read(_UNSEEN)
+        encoding = head.fields.get("content-encoding")
         if len(body) <= limits.PEEK_INLINE // (16 if encoding else 1):
-            return self._body_read(requested_model(body, encoding))
+            return self._body_read(look(body, encoding, head.dialect, head.target.rest))
         self._wait(self._peek_aside(body, encoding))
         return None
 
     async def _peek_aside(self, body: bytes, encoding: str) -> moves.Input:
-        return self._body_read(await anyio.to_thread.run_sync(requested_model, body, encoding))
+        head = self._head
+        return self._body_read(await anyio.to_thread.run_sync(look, body, encoding, head.dialect, head.target.rest))
 
-    def _body_read(self, model: str | None) -> moves.Input:
-        providers = self._conductor.providers
-        return moves.BodyRead(time.monotonic(), self.held, model, providers.standings, providers.default)
+    def _body_read(self, seen: Seen) -> moves.Input:
+        conductor = self._conductor
+        self._providers = providers = conductor.providers
+        book, spending = conductor.health_book, conductor.spending
+        who = None if self._state is None else self._state.attribution
+        owner, verdict = "", GO_ON
+        if who is not None:
+            if self._head.dialect == "openai.responses":
+                owner = book.owner(who.thread or who.session or "")
+            if spending.active:
+                verdict = spending.verdict(who.session, who.cwd)
+        return moves.BodyRead(time.monotonic(), self.held, seen, providers.table, book.now, verdict, owner, time.time())
+
+    def _rewrite(self, output: moves.Rewrite) -> moves.Input | None:
+        """Change the request, in a worker thread when it is large."""
+        self._leave_answer()
+        encoding = self._head.fields.get("content-encoding")
+        body = self._body[0] if self._body else b""
+        if len(body) <= limits.REWRITE_INLINE // (16 if encoding else 1):
+            return self._changed(self._rewriting(body, encoding, output))
+        self._wait(self._rewrite_aside(body, encoding, output))
+        return None
+
+    async def _rewrite_aside(self, body: bytes, encoding: str, output: moves.Rewrite) -> moves.Input:
+        return self._changed(await anyio.to_thread.run_sync(self._rewriting, body, encoding, output))
+
+    def _rewriting(self, body: bytes, encoding: str, output: moves.Rewrite) -> Rewritten | str:
+        head = self._head
+        try:
+            return rewrite(body, encoding, head.target.rest, head.dialect, model=output.model, strip=output.strip)
+        except CannotRewrite as problem:
+            return str(problem)
+
+    def _changed(self, found: Rewritten | str) -> moves.Input:
+        if isinstance(found, str):
+            return moves.Rewritten(time.monotonic(), problem=found)
+        self._rewritten = found
+        return moves.Rewritten(time.monotonic(), found.changes)
 
     def _answer_ourselves(self, output: moves.Answer) -> None:
         self._delivery.answer(output.status, output.body, output.own, close=output.close)
@@ -297,29 +373,45 @@ class Performance:
     # ------------------------------------------------------------------------------------------------ the provider's side
 
     def _send(self, output: moves.Send) -> moves.Input | None:
-        self._upstream = upstream = self._conductor.providers.upstreams[output.provider]
-        fields = request_fields(self._head.fields, passthrough=upstream.passthrough)
+        self._leave_answer()
+        self._upstream = upstream = self._providers.upstreams[output.provider]
+        head, body, rest = self._head, self._body[0] if self._body else b"", self._head.target.rest
+        fields = request_fields(head.fields, passthrough=upstream.passthrough)
+        rewritten, self._rewritten = self._rewritten, None
+        if rewritten is not None:
+            body, rest = rewritten.body, rewritten.path
+            if not rewritten.encoding:
+                fields = [pair for pair in fields if pair[0].lower() != "content-encoding"]
         fields.append(("accept-encoding", "identity"))
-        fields.extend(upstream.credentials(self._head.dialect))
+        fields.extend(upstream.credentials(head.dialect))
         fields.extend(upstream.fields)
-        pool, body = self._conductor.pool, self._body[0] if self._body else b""
-        origin = pool.origin(upstream)
+        pool = self._conductor.pool
+        origin = pool.origin(upstream.base_for(head.dialect))
         try:
-            head = request_head(origin, self._head.method, self._head.target.rest, fields, body)
+            written = request_head(origin, head.method, rest, fields, body)
         except ValueError:
             detail = f"at {upstream.shown}: a header field cannot be sent"
             return moves.UpstreamFailed(time.monotonic(), "unreachable", detail)
+        self._conductor.health_book.chosen(output.provider, output.model)
+        self._sent = (upstream, written, body)
         connection = pool.take(origin)
         if connection is None:
-            self._wait(self._dial(upstream, head, body))
+            self._wait(self._dial(upstream, written, body))
         else:
-            self._hand_over(connection, head, body)
+            self._hand_over(connection, written, body)
         return None
+
+    def _leave_answer(self) -> None:
+        """Let go of an answer that is not to be passed on."""
+        self._keeping = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     async def _dial(self, upstream: Upstream, head: bytes, body: bytes) -> moves.Input | None:
         pool = self._conductor.pool
         try:
-            connection = await pool.dial(upstream, pool.origin(upstream))
+            connection = await pool.dial(upstream, pool.origin(upstream.base_for(self._head.dialect)))
         except UpstreamError as error:
             return moves.UpstreamFailed(time.monotonic(), error.problem, error.detail)
         self._hand_over(connection, head, body)
@@ -335,26 +427,59 @@ class Performance:
     def answered(self, answer: Answer) -> None:
         """Take the provider's head, and pass it on if that is what the machine says."""
         self._awaited_since = 0.0
-        self._let_go_of_body()
+        self._sent = None
+        conductor, state = self._conductor, self._state
+        if self._upstream is not None and state is not None:
+            conductor.health_book.answered(self._upstream.name, answer.fields, state.session)
         kind = answer.fields.get("content-type")
         self._meter = meter_for(self._head.dialect, kind, answer.fields.get("content-encoding"))
         self._answer, self._holding = answer, True
         self._go_on(moves.HeadCame(time.monotonic(), answer.status, kind))
 
-    def _relay(self, output: moves.Relay) -> None:
-        """Write the provider's head, with the framing that this caller understands."""
-        answer = self._answer
+    def _collect(self, _output: moves.Collect) -> None:
+        self._keep("refusal")
+
+    def _hold_back(self, _output: moves.HoldBack) -> moves.Input | None:
+        answer = self._keep("beginning")
+        if answer.fields.get("content-encoding", "identity") != "identity":
+            return moves.Released(time.monotonic())  # it cannot be read
+        return None
+
+    def _keep(self, what: Literal["refusal", "beginning"]) -> Answer:
+        if self._answer is None:
+            raise RuntimeError("nothing to keep")
+        self._keeping = Keeping(what, self._head.dialect, self._answer, time.monotonic())
+        return self._answer
+
+    def _relay(self, output: moves.Relay) -> moves.Input | None:
+        """Write the provider's head, with the framing that this caller understands, and what was kept of its body."""
+        answer, kept = self._answer, self._keeping
         if answer is None:
             raise RuntimeError("nothing to relay")
+        self._let_go_of_body()
         passthrough = self._upstream is not None and self._upstream.passthrough
         pairs = answer_fields(answer.fields, passthrough=passthrough)
         pairs += output.own
         self._delivery.begin(answer.status, answer.reason, pairs, length_known="content-length" in answer.fields)
         self._silent_since = time.monotonic()
+        return None if kept is None else self._pass_on_kept(kept)
+
+    def _pass_on_kept(self, kept: Keeping) -> moves.Input | None:
+        self._keeping, self._holding = None, False
+        if body := kept.body:
+            self._perform_first_byte()
+            self._delivery.add(body)
+        if kept.last != "ended":
+            return None
+        self._silent_since = 0.0
+        return moves.Ended(time.monotonic(), self._delivery.sent, self._meter.reading())
 
     def came(self, body: bytes, *, ended: bool) -> None:
         """Pass on what came of the answer, and end it."""
         self._stirred, self._holding = True, False
+        if self._keeping is not None:
+            self._came_to_keep(self._keeping, body, ended=ended)
+            return
         if body:
             delivery = self._delivery
             if delivery.sent and not ended:  # the usual piece of a stream: one write, one look
@@ -372,16 +497,29 @@ class Performance:
         else:
             self._settle()
 
-    def failed(self, problem: moves.Problem) -> None:
+    def _came_to_keep(self, keeping: Keeping, body: bytes, *, ended: bool) -> None:
+        if ended:
+            self._connection = None
+        self._meter.feed(body)
+        self._go_on(keeping.take(body, time.monotonic(), ended=ended))
+
+    def failed(self, problem: moves.Problem | Literal["stale"]) -> None:
         """Tell the machine that the provider broke off."""
         self._connection, self._holding = None, False
-        upstream = self._upstream
-        detail = ""
-        if self._silent_since:
+        at, upstream, sent = time.monotonic(), self._upstream, self._sent
+        if problem == "stale":
+            if sent is not None and at - self._awaited_since <= limits.STALE:
+                self._awaited_since = 0.0
+                self._wait(self._dial(*sent))
+                return
             problem = "cut"
-        elif upstream is not None:
-            detail = f"at {upstream.shown}"
-        self._give_out(problem, detail)
+        detail = "" if upstream is None else f"at {upstream.shown}"
+        if self._keeping is not None:
+            self._go_on(self._keeping.cut("cut", detail, at))
+        elif self._silent_since:
+            self._give_out("cut", "")
+        else:
+            self._give_out(problem, detail)
 
     def _give_up(self, problem: moves.Problem, seconds: float) -> None:
         if self._connection is not None:
@@ -403,7 +541,12 @@ _DO: Final[dict[type[Any], Callable[[Performance, Any], moves.Input | None]]] = 
     moves.Publish: Performance._publish,  # noqa: SLF001 - its own moves
     moves.Identify: Performance._identify,  # noqa: SLF001
     moves.ReadBody: Performance._read_body,  # noqa: SLF001
+    moves.Rewrite: Performance._rewrite,  # noqa: SLF001
     moves.Send: Performance._send,  # noqa: SLF001
+    moves.Collect: Performance._collect,  # noqa: SLF001
+    moves.HoldBack: Performance._hold_back,  # noqa: SLF001
+    moves.Observe: Performance._observe,  # noqa: SLF001
+    moves.Own: Performance._own,  # noqa: SLF001
     moves.Relay: Performance._relay,  # noqa: SLF001
     moves.Finish: Performance._finish,  # noqa: SLF001
     moves.Answer: Performance._answer_ourselves,  # noqa: SLF001

@@ -6,7 +6,8 @@ A request is written in one piece on a connection that the pool kept, or on one 
 an ``AnswerReader`` and handed to the request's ``Owner`` in the very callback that brought it: its head, its body, its end.
 Everything that one read brought is told before ``came`` or ``failed`` ends the account of it, so the owner writes once.
 When the answer is over the connection goes back, unless anything about it is in doubt; whatever is said on a connection that
-nobody asked on closes it. Nothing is sent twice, not even on a kept connection that turns out to be closed.
+nobody asked on closes it. Nothing is sent twice here; a connection that had been kept and ends without one byte of an answer
+says so (``stale``), since its provider has usually closed it before the request came.
 
 A shell: sends what it is given to the address it is given. Must not know why a request goes where it goes.
 """
@@ -18,7 +19,7 @@ import errno
 import re
 import socket
 import ssl
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 from urllib.parse import quote, urlsplit
 
 import anyio
@@ -58,14 +59,14 @@ class Owner(Protocol):
     def came(self, body: bytes, *, ended: bool) -> None:
         """Take what came of the body; ``ended``: it is whole, and nothing follows."""
 
-    def failed(self, problem: Problem) -> None:
+    def failed(self, problem: Problem | Literal["stale"]) -> None:
         """Learn that the answer is not to come, or not to its end; nothing follows."""
 
 
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a provider."""
 
-    __slots__ = ("_owner", "_paused", "_pool", "_reader", "_transport", "idle_since", "origin")
+    __slots__ = ("_owner", "_paused", "_pool", "_reader", "_transport", "_untouched", "idle_since", "kept", "origin")
 
     _transport: asyncio.Transport
 
@@ -74,7 +75,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner: Owner | None = None
         self._reader: AnswerReader | None = None
         self._paused = False
+        self._untouched = True  # nothing has come since the request was sent
         self.origin = origin
+        self.kept = False
         self.idle_since = 0.0
 
     @property
@@ -86,6 +89,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Write a request; not awaited until it is flushed: a provider may answer, and refuse, before it has read it all."""
         self._owner = owner
         self._reader = AnswerReader(bodiless=bodiless)
+        self._untouched = True
         if len(body) <= _ONE_PIECE:
             self._transport.write(head + body)
         else:
@@ -124,6 +128,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             return
         told = reader.answer is not None
+        self._untouched = False
         reader.feed(data)
         if not told and reader.answer is not None:
             owner.answered(reader.answer)
@@ -150,7 +155,7 @@ class UpstreamConnection(asyncio.Protocol):
         if exc is None and reader.ends_with_connection and not reader.broken:
             owner.came(b"", ended=True)
         else:
-            owner.failed("cut")
+            owner.failed("stale" if self.kept and self._untouched else "cut")
 
     def _let_go(self) -> None:
         if self._reader is not None:
@@ -200,11 +205,11 @@ class UpstreamPool:
         self._idle: dict[tuple[bool, str, int], list[UpstreamConnection]] = {}
         self._tls: ssl.SSLContext | None = None
 
-    def origin(self, upstream: Upstream) -> Origin:
-        """Return a provider's address."""
-        found = self._origins.get(upstream.base)
+    def origin(self, base: str) -> Origin:
+        """Return an address of a provider in the forms that sending needs."""
+        found = self._origins.get(base)
         if found is None:
-            found = self._origins[upstream.base] = Origin(upstream.base)
+            found = self._origins[base] = Origin(base)
         return found
 
     def take(self, origin: Origin) -> UpstreamConnection | None:
@@ -241,6 +246,7 @@ class UpstreamPool:
     def keep(self, connection: UpstreamConnection) -> None:
         """Keep a connection for the next request."""
         connection.idle_since = self._loop.time()
+        connection.kept = True
         self._idle.setdefault(connection.origin.key, []).append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
