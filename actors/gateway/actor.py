@@ -20,6 +20,7 @@ from actors.gateway.commands import Commands
 from actors.gateway.conductor import Conductor
 from actors.gateway.crowd import Caps, Crowd
 from actors.gateway.door import open_door
+from actors.gateway.health_book import HealthBook
 from actors.gateway.hooks import Hooks
 from actors.gateway.identity import Identity
 from actors.gateway.reload import Loaded, Reload, load
@@ -80,11 +81,13 @@ async def main(actor: Actor) -> None:
             lambda about, fact: teller.of_process(about, fact, None),
             actor.clock,
         )
+        book = HealthBook(actor.paths.state / "gateway", config.breaker, teller.of_process, actor.log)
+        conductor.health_book = book
         reload = Reload(
             actor.paths,
             loaded,
             environ=os.environ,
-            swap=lambda fresh: _take_over(fresh, conductor, throttle),
+            swap=lambda fresh: _take_over(fresh, conductor, throttle, book),
             tell=teller.of_process,
             now=actor.clock,
             log=actor.log,
@@ -101,6 +104,7 @@ async def main(actor: Actor) -> None:
         conductor.health = lambda kind: _health(kind, actor, reload, outbox, server)
         tasks.start_soon(outbox.run)
         tasks.start_soon(identity.run)
+        tasks.start_soon(book.run)
         await identity.launches.refresh()
         listeners = [await asyncio.get_running_loop().create_server(server, sock=one) for one in listening]
         tasks.start_soon(_sweep, server, conductor, pool, throttle)
@@ -133,9 +137,10 @@ async def _sweep(server: CallerServer, conductor: Conductor, pool: UpstreamPool,
         await anyio.sleep(limits.SWEEP)
 
 
-def _take_over(loaded: Loaded, conductor: Conductor, throttle: Throttle) -> None:
+def _take_over(loaded: Loaded, conductor: Conductor, throttle: Throttle, book: HealthBook) -> None:
     """Put a changed configuration where it is used, between two requests."""
     conductor.providers = loaded.providers
+    book.rules = loaded.config.breaker
     throttle.limit = loaded.config.gateway.session_requests
     throttle.window = loaded.config.gateway.session_window
 
