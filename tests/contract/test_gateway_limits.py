@@ -20,6 +20,7 @@ from tests.contract.gateway_scene import DEADLINE, Line, Scene, scene
 pytestmark = pytest.mark.e2e
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 OKAY = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+CLOSING = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"
 # Another process that opens connections and says what each was told; it ends with its stdin.
 OTHER = """
 import socket, sys
@@ -153,7 +154,7 @@ def test_a_crowd_that_is_named_while_its_requests_wait_is_refused_in_its_dialect
     bounded(stage, connections=64, connections_per_process=2)
     stage.start()
     for _ in range(2):
-        stage.provider.plays(lambda line: (line.request(), line.send(OKAY), line.rest())[0])
+        stage.provider.plays(lambda line: (line.request(), line.send(CLOSING))[0])
     body = b'{"model":"asked"}'
     other = Other(stage, 5, stage.head("/v1/responses", body) + body)
     try:
