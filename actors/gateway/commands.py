@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
 import anyio.to_thread
@@ -37,9 +37,6 @@ from schemas.identity import SessionId
 from schemas.launch import LaunchRecord
 from schemas.rows import BreakerRow, PinTable, ProviderTable, RoutePlan
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
 _FIRST_BACK_OFF: Final = 0.1
 _LAST_BACK_OFF: Final = 2.0
 
@@ -61,7 +58,7 @@ class Commands:
         *,
         advisers: Advisers,
         launched: Callable[[str], LaunchRecord | None],
-        log: FilteringBoundLogger,
+        log: Any,
     ) -> None:
         self._paths = paths
         self._reload = reload

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2s
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -42,9 +42,6 @@ from schemas.config import Config, ConfigError, Pin, PinKind
 from schemas.config_reader import parse_config
 from schemas.envelope import subject
 from schemas.events import ConfigChanged, ConfigRefused, PinPlaced, PinRemoved
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 LOOK: Final = 0.2
 _FILE: Final = "gateway_pins.json"
@@ -95,7 +92,7 @@ class Reload:
         swap: Callable[[Loaded], None],
         tell: Tell,
         now: Callable[[], int],
-        log: FilteringBoundLogger,
+        log: Any,
     ) -> None:
         self.loaded = loaded
         self.refused = ""
