@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -26,9 +26,6 @@ from actors.runtime.atomic import write_atomic
 from schemas.config import Breaker
 from schemas.envelope import subject
 from schemas.identity import SessionId
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 OWNERS: Final = 4096
 _VERSION: Final = 1
@@ -47,7 +44,7 @@ class _File(Struct, frozen=True):
 class HealthBook:
     """The health of all providers; ``now`` is what is known at this moment, ``rules`` may be replaced at any."""
 
-    def __init__(self, folder: Path, rules: Breaker, tell: Tell, log: FilteringBoundLogger) -> None:
+    def __init__(self, folder: Path, rules: Breaker, tell: Tell, log: Any) -> None:
         self.rules = rules
         self._file = folder / "health.json"
         self._tell = tell

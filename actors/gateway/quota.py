@@ -145,7 +145,7 @@ def _unified(fields: Fields, at: float) -> list[Window]:
             continue
         rejected = fields.get(f"{_UNIFIED}{window}-status") == "rejected"
         resets = _moment(fields.get(f"{_UNIFIED}{window}-reset"), at)
-        minutes = _MINUTES.get(window.partition("_")[0])
+        minutes = _MINUTES.get(window[:2])
         windows.append(
             Window(
                 window[:64],
