@@ -60,11 +60,14 @@ def tabwire(
 def up(
     demo: Annotated[bool, typer.Option("--demo", help="Start sample agents too and watch what comes of them.")] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay here until stopped, with logs on stderr.")] = False,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Listen at [gateway] host too, for other computers that have a token.")
+    ] = False,
 ) -> None:
     """Start everything in the background; beside a running system, try again what has failed there."""
     from actors.cli import updown  # noqa: PLC0415
 
-    updown.up(demo=demo, foreground=foreground)
+    updown.up(demo=demo, foreground=foreground, allow_remote=allow_remote)
 
 
 @app.command(epilog=EXIT_CODES)

@@ -113,10 +113,11 @@ class Settling:
 class Starting:
     """A supervisor that was just started; not yet said to be well."""
 
-    def __init__(self, paths: Paths, *, demo: bool, foreground: bool) -> None:
+    def __init__(self, paths: Paths, *, demo: bool, foreground: bool, allow_remote: bool = False) -> None:
         self._paths = paths
         self.words = paths.logs / "supervisor.stderr"
         orders = {"config_file": str(paths.config_file), "state": str(paths.state), "demo": demo, "foreground": foreground}
+        orders["allow_remote"] = allow_remote
         stderr = None if foreground else os.open(self.words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             # -I: neither the working directory nor PYTHON* variables decide what code runs.

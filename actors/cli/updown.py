@@ -16,12 +16,14 @@ from actors.cli.system import Starting, find_supervisor, lock_holder, read_statu
 from actors.probe import Capability, ProbeError, choose_probe
 from actors.runtime import exits
 from actors.runtime.config_file import load_config
+from actors.runtime.contract import ELSEWHERE
 from actors.runtime.paths import Paths
 from schemas.config import ECHO, Config
+from schemas.config_rules import is_loopback
 from schemas.rows import ActorRow, SystemStatus
 
 
-def up(*, demo: bool, foreground: bool) -> None:
+def up(*, demo: bool, foreground: bool, allow_remote: bool = False) -> None:
     """Start everything and say what runs where.
 
     Raises:
@@ -38,9 +40,10 @@ def up(*, demo: bool, foreground: bool) -> None:
         if foreground:
             raise CommandFailedError("--foreground: it runs in the background; stop it first with: tabwire down")
         _check_demo(status, demo=demo)
+        _check_remote(status, config, allow_remote=allow_remote)
         status = try_again(paths, status)
     else:
-        starting = Starting(paths, demo=demo, foreground=foreground)
+        starting = Starting(paths, demo=demo, foreground=foreground, allow_remote=allow_remote)
         if foreground:
             _stay(starting)
         status = starting.wait()
@@ -163,6 +166,13 @@ def _check_demo(status: SystemStatus, *, demo: bool) -> None:
     if demo and not any(row.actor == ECHO for row in status.actors):
         raise CommandFailedError(
             "--demo: the running system has no echo provider; stop it first (tabwire down; tabwire up --demo)"
+        )
+
+
+def _check_remote(status: SystemStatus, config: Config, *, allow_remote: bool) -> None:
+    if allow_remote and not is_loopback(config.gateway.host) and not any(name.endswith(ELSEWHERE) for name in status.endpoints):
+        raise CommandFailedError(
+            "--allow-remote: the running system was started without it; stop it first (tabwire down; tabwire up --allow-remote)"
         )
 
 

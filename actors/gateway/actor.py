@@ -114,7 +114,8 @@ async def main(actor: Actor) -> None:
         gc.collect()
         gc.freeze()  # what is here now stays: not to be looked through again and again
         url = f"http://127.0.0.1:{port}/v1"
-        actor.ready(url=url, default_provider=config.default_provider, capabilities=probe.capabilities)
+        remote = {"remote": f"http://{config.gateway.host}:{port}/t/<token>/v1"} if door.tokens else {}
+        actor.ready(url=url, **remote, default_provider=config.default_provider, capabilities=probe.capabilities)
         await actor.stopping.wait()
         for listener in listeners:
             listener.close()

@@ -110,6 +110,8 @@ def step(state: Exchange, happened: Input) -> Result:
 
 def _identified(state: Exchange, happened: Identified) -> Result:
     standing, who = happened.launch, happened.who
+    if happened.throttled:
+        return over(state), (answer(state, policy(state, "throttled", happened.throttled)),)
     if standing.worth == "unknown":
         text = "this launch token is not known here; start the agent again with `tabwire run`"
         return refuse(state, happened.at, policy(state, "unknown_launch", text))
@@ -117,8 +119,6 @@ def _identified(state: Exchange, happened: Identified) -> Result:
         name = "" if standing.record is None else f" {standing.record.launch}"
         text = f"the launch{name} of this token has ended; start the agent again with `tabwire run`"
         return refuse(state, happened.at, policy(state, "launch_ended", text))
-    if happened.throttled:
-        return over(state), (answer(state, policy(state, "throttled", happened.throttled)),)
     elapsed = milliseconds(happened.at - state.started)
     about = state.about if who.session is None else session_subject(who.session)
     told = received(state)

@@ -42,7 +42,7 @@ from actors.gateway.rewriting import CannotRewrite, Rewritten, rewrite
 from actors.gateway.server import CallerConnection
 from actors.gateway.spending import GO_ON
 from actors.gateway.state import Exchange
-from actors.gateway.throttle import unnamed
+from actors.gateway.throttle import caller_session, unnamed
 from actors.gateway.upstream import UpstreamConnection, UpstreamError, request_head
 from actors.gateway.usage import Meter, NoMeter, meter_for
 from schemas.identity import RequestId
@@ -116,7 +116,10 @@ class Performance:
         conductor.performances.add(self)
         request = RequestId(conductor.new_id(time.time_ns()))
         now = time.monotonic()
-        self._state, outputs = begin(request, now, conductor.door, self._head, line.acquaintance.kernel, peer=line.peer_text)
+        state, outputs = begin(request, now, conductor.door, self._head, line.acquaintance.kernel, peer=line.peer_text)
+        self._state = state
+        if state.over and conductor.throttle.check(caller_session(line.acquaintance.caller, line.peer_text), now):
+            outputs = tuple(output for output in outputs if not isinstance(output, moves.Publish))  # it loops: told as one
         self._perform(outputs)
 
     def body_came(self) -> None:

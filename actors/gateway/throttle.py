@@ -22,10 +22,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from actors.gateway.attribution import Caller
 from bus.source import rfc3339
 from schemas.envelope import subject
 from schemas.events import RequestThrottled, RequestThrottleLifted
-from schemas.identity import SessionId
+from schemas.identity import SessionId, process_session
 
 SHORTEST: Final = 30.0
 LONGEST: Final = 300.0
@@ -130,6 +131,11 @@ class Throttle:
 def unnamed(peer: str) -> SessionId:
     """Name what requests count for of which no session could be named: all of them from one address."""
     return SessionId(f"peer-{peer.rpartition(':')[0] or peer}")
+
+
+def caller_session(caller: Caller | None, peer: str) -> SessionId:
+    """Name what a request counts for that was refused by its head alone: its process, or the address that it came from."""
+    return unnamed(peer) if caller is None or caller.process is None else process_session(caller.process)
 
 
 def _subject(session: SessionId) -> str:

@@ -29,6 +29,7 @@ BEAT_INTERVAL: Final = 0.3
 MAX_LINE: Final = 4096
 MAX_NOTE: Final = 1000
 MAX_BOOTSTRAP: Final = 1 << 20
+ELSEWHERE: Final = " from elsewhere"  # behind an actor's name, for its address that other computers call
 
 StatusState = Literal["ready", "degraded", "failed"]
 

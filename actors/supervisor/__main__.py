@@ -8,4 +8,10 @@ from actors.supervisor.run import run_supervisor
 from actors.supervisor.table import children
 
 if __name__ == "__main__":
-    sys.exit(run_supervisor(lambda config, orders: children(config, demo=orders.demo, intensity=orders.intensity)))
+    sys.exit(
+        run_supervisor(
+            lambda config, orders: children(
+                config, demo=orders.demo, intensity=orders.intensity, allow_remote=orders.allow_remote
+            )
+        )
+    )

@@ -1,6 +1,6 @@
 """The supervisor's own life: from its orders, one JSON line on stdin, to its exit code.
 
-    {"config_file": …, "state": …, "demo": false, "foreground": false, "intensity": 5}
+    {"config_file": …, "state": …, "demo": false, "foreground": false, "intensity": 5, "allow_remote": false}
 
 Exit codes: 0 stopped as asked · 69 another supervisor runs here · 70 crash · 78 bad configuration. Until it holds the
 lock it writes to stderr only; from then on to ``logs/supervisor.log`` (and to stderr as well in the foreground).
@@ -49,6 +49,7 @@ class Orders:
     demo: bool = False
     foreground: bool = False
     intensity: int = 5
+    allow_remote: bool = False
 
 
 class _Both:

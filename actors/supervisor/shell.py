@@ -111,6 +111,7 @@ class Supervisor:
         self._publish = publish
         self._run = run
         self._keys = {spec.actor: KeyPair.mint() for spec in specs}
+        self._settings = {spec.actor: spec.settings for spec in specs}
         self._allowed = {pair.public: actor for actor, pair in self._keys.items()} | {keys.public: NAME}
         self._logs = {spec.actor: LogFile(log_path(paths.logs, spec.actor)) for spec in specs}
         self._probe = choose_probe()
@@ -236,7 +237,7 @@ class Supervisor:
             public_key=pair.public,
             secret_key=pair.secret,
             anchor=self._clock.anchor,
-            settings={"allow": self._allowed} if actor == table.BROKER else {},
+            settings={"allow": self._allowed} if actor == table.BROKER else dict(self._settings[actor]),
         )
         process.begin(bootstrap, incarnation)
 

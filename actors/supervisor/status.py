@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Literal
 
+from actors.runtime.contract import ELSEWHERE
 from actors.supervisor.terms import Child, State
 from schemas.rows import ActorRow, SystemStatus
 
@@ -51,7 +52,7 @@ def _capabilities(child: Child) -> tuple[str, ...]:
 
 
 def _endpoints(state: State) -> dict[str, str]:
-    """Collect every address that a running actor named in its READY: its ``url``, or its ``port`` on loopback."""
+    """Collect every address that a running actor named in its READY: ``url``, or its ``port`` on loopback; ``remote``."""
     found: dict[str, str] = {}
     for child in state.children:
         if child.phase in ("ready", "degraded"):
@@ -60,4 +61,6 @@ def _endpoints(state: State) -> dict[str, str]:
                 found[child.spec.actor] = url
             elif isinstance(port, int):
                 found[child.spec.actor] = f"http://127.0.0.1:{port}"
+            if isinstance(remote := child.facts.get("remote"), str):
+                found[f"{child.spec.actor}{ELSEWHERE}"] = remote
     return found

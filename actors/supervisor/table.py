@@ -18,7 +18,7 @@ GATEWAY: Final = "gateway"
 _KEY_FROM_ENVIRONMENT: Final = "env:"
 
 
-def children(config: Config, *, demo: bool = False, intensity: int = 5) -> tuple[ChildSpec, ...]:
+def children(config: Config, *, demo: bool = False, intensity: int = 5, allow_remote: bool = False) -> tuple[ChildSpec, ...]:
     """Return the specs in order of start.
 
     All wait for the broker. Nobody waits for the registry, whose catch-up may be long, nor for the gateway: what they
@@ -29,7 +29,9 @@ def children(config: Config, *, demo: bool = False, intensity: int = 5) -> tuple
         ChildSpec(actor="registry", needs=BROKER, intensity=intensity, order_deadline=0),
         ChildSpec(actor="rollout", needs=BROKER, intensity=intensity, order_deadline=0),
         ChildSpec(actor="discovery", needs=BROKER, intensity=intensity, order_deadline=0),
-        ChildSpec(actor=GATEWAY, intensity=intensity, order_deadline=0),
+        ChildSpec(
+            actor=GATEWAY, intensity=intensity, order_deadline=0, settings={"allow_remote": True} if allow_remote else {}
+        ),
     ]
     if demo or config.default_provider == ECHO:
         specs.append(ChildSpec(actor=ECHO, intensity=intensity))

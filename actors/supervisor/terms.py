@@ -5,6 +5,7 @@ Frozen values only; the rules are in ``actors.supervisor.supervision``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -17,7 +18,10 @@ ALIVE: Final = ("starting", "ready", "degraded", "stopping")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """What is promised about one child; ``needs`` is the child whose READY ends a back-off after exit 75."""
+    """What is promised about one child; ``needs`` is the child whose READY ends a back-off after exit 75.
+
+    ``settings`` are of its own kind, for its bootstrap.
+    """
 
     actor: str
     needs: str = ""
@@ -26,6 +30,7 @@ class ChildSpec:
     start_deadline: float = 15.0
     order_deadline: float = 10.0
     grace: float = 5.5
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

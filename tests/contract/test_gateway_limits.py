@@ -249,3 +249,17 @@ def test_a_session_that_loops_is_refused_and_told_of_in_two_facts(stage: Scene) 
     assert told.count("request.completed") == 5
     assert told.count("request.received") == 5
     assert told.count("request.failed") == 0
+
+
+def test_a_loop_over_what_is_refused_at_once_does_not_fill_the_journal_either(stage: Scene) -> None:
+    bounded(stage, session_requests=5, session_window=3600)
+    gateway = stage.start()
+    line = stage.call()
+    for _ in range(40):
+        line.send(stage.head("/nothing", b"{}") + b"{}")
+        assert line.answer()[0] == 404
+    gateway.process.terminate()
+    assert gateway.exit_code() == 0
+    facts = stage.facts("request.throttle_lifted")
+    assert [one.type for one in facts].count("request.failed") == 5
+    assert facts[-1].data.refused == 35

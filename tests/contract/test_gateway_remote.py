@@ -251,7 +251,7 @@ def test_no_redirect_takes_a_key_along(stage: Scene, monkeypatch: pytest.MonkeyP
         said = f"HTTP/1.1 {status} Moved\r\nlocation: http://127.0.0.1:{port}/steal\r\ncontent-length: 0\r\n\r\n"
         stage.provider.plays(lambda line: (line.request(), line.send(said.encode()))[1])
         answer = stage.post().answer()
-        assert answer[0] == 502
+        assert answer[0] in (400, 502)
         assert "location" not in answer[1]
         assert KEY not in str(answer)
         with pytest.raises(TimeoutError):

@@ -65,6 +65,7 @@ PURE = (
     *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "exchange", "hook_report", "routing", "usage")),
     "actors.gateway.differences",
     *(f"actors.gateway.{name}" for name in ("forwarding", "head", "peek", "rewriting")),
+    *(f"actors.gateway.{name}" for name in ("admission", "crowd", "throttle")),
     *(f"actors.gateway.{name}" for name in ("failure_table", "fault_reading", "faults", "health", "quota")),
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
     *(f"actors.discovery.{name}" for name in ("account", "codex_daemon", "endpoints", "holdings", "portrait", "terms")),
