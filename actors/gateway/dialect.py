@@ -45,6 +45,7 @@ _GEMINI_STATUSES: Final = {
 }
 _FORBIDDEN: Final = 403
 _SERVER_ERROR: Final = 500
+_AUGGIE_ERROR: Final = 7  # a reason to stop
 _AUGGIE_SHOWS_403: Final = 11  # the one code with which Auggie 0.36 shows the message of a 403
 
 
@@ -113,9 +114,12 @@ def stream_error(dialect: Dialect, code: str, message: str, response: str | None
     if dialect == "anthropic.messages":
         error = {"type": "error", "error": {"type": "api_error", "message": message}}
         return b"\n\nevent: error\ndata: " + orjson.dumps(error) + b"\n\n"
-    if dialect in ("openai.chat", "gemini.generate"):
+    if dialect == "openai.chat":
         return b"\n\ndata: " + error_body(dialect, _SERVER_ERROR, code, message) + b"\n\n"
-    return b""
+    if dialect == "gemini.generate":
+        # Its clients take an error for one only when it stands for itself; an event with one is an answer without an end.
+        return b"\n\n" + error_body(dialect, _SERVER_ERROR, code, message) + b"\n\n"
+    return b""  # Auggie asks again after a torn stream, and takes any line for a part of the answer
 
 
 First = Literal["none", "output", "error", "unknown"]
@@ -196,6 +200,6 @@ def _auggie(line: bytes) -> First:
     told = _object(line)
     if told is None:
         return "unknown"
-    if told.get("error"):
+    if told.get("error") or told.get("stop_reason") == _AUGGIE_ERROR:
         return "error"
     return "output" if told.get("text") or told.get("nodes") or told.get("stop_reason") else "none"

@@ -6,7 +6,8 @@ An answer goes on to the caller chunk by chunk, exactly as it came; ``feed`` loo
 not yet a whole event. An event is parsed only when it carries one of its dialect's marks (a search in C over the bytes),
 which is true of two or three events of a stream of hundreds; a mark inside generated text costs one vain parse and means
 nothing, because the parsed type decides. Events are cut at blank lines first, so where the chunks were cut is of no
-consequence. An event beyond its bound is passed over: its tokens are then unknown, and the stream is not harmed.
+consequence. An event beyond its bound is passed over: its tokens are then unknown, and the stream is not harmed. Auggie's
+answers are lines instead of events, whatever content type they are given.
 
 A meter is a fold with one owner and is updated in place. Must not know sockets, time or what an ending means to a caller.
 """
@@ -14,31 +15,16 @@ A meter is a fold with one owner and is updated in place. Must not know sockets,
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import sseclient
-from msgspec import Struct
 
 from actors.gateway import limits
-from schemas.events import Dialect, Usage
+from actors.gateway.readings import EVENTS, Reading, merged, read_document
+from schemas.events import Dialect
 
-Ending = Literal["completed", "failed"]
-
-_ID: Final = 200
-_MODEL: Final = 300
-_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,48}")
-_MAX_COUNT: Final = 1 << 53
-
-
-class Reading(Struct, frozen=True):
-    """What an answer said of itself. ``ending`` is None when it did not say how it ended."""
-
-    usage: Usage | None = None
-    response: str | None = None
-    model: str | None = None
-    ending: Ending | None = None
-    error: str = ""
+__all__ = ("BodyMeter", "LineMeter", "Meter", "NoMeter", "Reading", "StreamMeter", "meter_for")
 
 
 class Meter(Protocol):
@@ -51,84 +37,32 @@ class Meter(Protocol):
         """Return what is known so far; after the last byte, what is known."""
 
 
-class _Details(Struct, frozen=True):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _Tokens(Struct, frozen=True):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-
-
-class _Problem(Struct, frozen=True):
-    code: str | int | None = None
-    type: str | None = None
-
-
-class _Answer(Struct, frozen=True):
-    """A response object, wherever it stands: a whole body, or under ``response`` or ``message`` of an event."""
-
-    id: str | None = None
-    model: str | None = None
-    usage: _Tokens | None = None
-    error: _Problem | None = None
-
-
-class _Event(Struct, frozen=True):
-    type: str = ""
-    id: str | None = None
-    model: str | None = None
-    usage: _Tokens | None = None
-    response: _Answer | None = None
-    message: _Answer | str | None = None
-    error: _Problem | None = None
-
-
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
-_EVENT: Final = msgspec.json.Decoder(_Event)
+_CHAT: Final = re.compile(rb'"usage"\s*:\s*\{')
 _MARKS: Final[dict[Dialect, re.Pattern[bytes]]] = {
     "openai.responses": re.compile(rb"response\.(?:c(?:reated|ompleted)|incomplete|failed)"),
     "anthropic.messages": re.compile(rb"message_(?:start|delta|stop)"),
-    "openai.chat": re.compile(rb'"usage"\s*:\s*\{'),
+    "openai.chat": _CHAT,
+    "openai.other": _CHAT,
+    "gemini.generate": re.compile(rb'"(?:usageMetadata|finishReason|blockReason)"'),
+    "auggie": re.compile(rb'"(?:token_usage|stop_reason)"'),
 }
 _ERROR: Final = b'"error"'
-_RESPONSES: Final[dict[str, Ending | None]] = {
-    "response.created": None,
-    "response.completed": "completed",
-    "response.incomplete": "completed",
-    "response.failed": "failed",
-}
-_MESSAGES: Final[dict[str, Ending | None]] = {
-    "message_start": None,
-    "message_delta": None,
-    "message_stop": "completed",
-    "error": "failed",
-}
 _BLANKS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _BLANK: Final = re.compile(b"|".join(_BLANKS))
 _EDGE: Final = 3  # a blank line may begin this many bytes before a chunk
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def meter_for(dialect: Dialect, content_type: str, encoding: str) -> Meter:
     """Choose how to look at an answer by its head; one that cannot be read is passed on unread."""
-    if encoding and encoding != "identity":
+    if dialect not in _MARKS or (encoding and encoding != "identity"):
         return NoMeter()
+    if dialect == "auggie":
+        return LineMeter()
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == "text/event-stream" and dialect in _MARKS:
+    if kind == "text/event-stream":
         return StreamMeter(dialect)
-    if kind == "application/json" and dialect in _MARKS:
-        return BodyMeter()
-    return NoMeter()
+    return BodyMeter(dialect) if kind == "application/json" else NoMeter()
 
 
 class NoMeter:
@@ -147,9 +81,10 @@ class NoMeter:
 class BodyMeter:
     """Looks at an answer that is one JSON document, once it is whole."""
 
-    __slots__ = ("_chunks", "_size")
+    __slots__ = ("_chunks", "_dialect", "_size")
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
         self._chunks: list[bytes] = []
         self._size = 0
 
@@ -164,19 +99,18 @@ class BodyMeter:
     def reading(self) -> Reading:
         """Read the document."""
         try:
-            answer = _ANSWER.decode(b"".join(self._chunks))
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return read_document(self._dialect, b"".join(self._chunks))
+        except _UNREADABLE:
             return Reading()
-        return Reading(_usage(answer.usage), _text(answer.id, _ID), _text(answer.model, _MODEL))
 
 
 class StreamMeter:
     """Looks at a stream of events."""
 
-    __slots__ = ("_dialect", "_edge", "_mark", "_pieces", "_reading", "_size", "_tokens")
+    __slots__ = ("_edge", "_mark", "_pieces", "_read", "_reading", "_size", "_tokens")
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+        self._read = EVENTS[dialect]
         self._mark = _MARKS[dialect]
         self._pieces: list[bytes] = []
         self._edge = b""
@@ -238,67 +172,54 @@ class StreamMeter:
                 continue
             try:
                 for event in sseclient.SSEClient(iter((one,))).events():
-                    self._note(_EVENT.decode(event.data.encode()))
-            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                    if (told := self._read(event.data.encode())) is not None:
+                        self._reading = merged(self._reading, told, self._tokens)
+            except _UNREADABLE:
                 continue  # generated text that looks like a mark, or an event that is none: passed on all the same
 
-    def _note(self, event: _Event) -> None:
-        """Take over what an event says, if it is of a type that counts."""
-        if self._dialect == "openai.responses":
-            if event.type in _RESPONSES:
-                problem = None if event.response is None else event.response.error
-                self._merge(event.response, _RESPONSES[event.type], problem)
-        elif self._dialect == "anthropic.messages":
-            if event.type in _MESSAGES:
-                answer = event.message if isinstance(event.message, _Answer) else _Answer(usage=event.usage)
-                self._merge(answer, _MESSAGES[event.type], event.error)
-        else:
-            failed = event.error is not None and event.usage is None
-            self._merge(_Answer(event.id, event.model, event.usage), "failed" if failed else None, event.error)
 
-    def _merge(self, answer: _Answer | None, ending: Ending | None, problem: _Problem | None) -> None:
-        old = self._reading
-        usage, response, model = old.usage, old.response, old.model
-        if answer is not None:
-            if answer.usage is not None:
-                self._tokens.update(
-                    {name: value for name, value in msgspec.structs.asdict(answer.usage).items() if value is not None}
-                )
-                usage = _usage(_Tokens(**self._tokens)) or usage
-            response = _text(answer.id, _ID) or response
-            model = _text(answer.model, _MODEL) or model
-        self._reading = Reading(usage, response, model, ending or old.ending, _code(problem) or old.error)
+class LineMeter:
+    """Looks at an answer of lines, each a JSON document; one that is too large is passed over."""
 
+    __slots__ = ("_held", "_mark", "_over", "_read", "_reading", "_size", "_tokens")
 
-def _usage(tokens: _Tokens | None) -> Usage | None:
-    """Bring any dialect's counts to ours; counts that no provider could mean are no counts."""
-    if tokens is None:
-        return None
-    read = tokens.input_tokens if tokens.input_tokens is not None else tokens.prompt_tokens
-    written = tokens.output_tokens if tokens.output_tokens is not None else tokens.completion_tokens
-    if read is None and written is None:
-        return None
-    total_in, total_out = read or 0, written or 0
-    details_in = tokens.input_tokens_details or tokens.prompt_tokens_details or _Details()
-    details_out = tokens.output_tokens_details or tokens.completion_tokens_details or _Details()
-    cached, reasoning = details_in.cached_tokens or 0, details_out.reasoning_tokens or 0
-    if tokens.cache_read_input_tokens is not None or tokens.cache_creation_input_tokens is not None:
-        # Anthropic counts cached input beside the input, not inside it.
-        cached = tokens.cache_read_input_tokens or 0
-        total_in += cached + (tokens.cache_creation_input_tokens or 0)
-    total = tokens.total_tokens if tokens.total_tokens is not None else total_in + total_out
-    counts = (total_in, cached, total_out, reasoning, total)
-    if any(count < 0 or count > _MAX_COUNT for count in counts):
-        return None
-    return Usage(input=total_in, cached_input=cached, output=total_out, reasoning=reasoning, total=total)
+    def __init__(self) -> None:
+        self._read = EVENTS["auggie"]
+        self._mark = _MARKS["auggie"]
+        self._held: list[bytes] = []
+        self._size = 0
+        self._over = False  # within a line that is too large
+        self._tokens: dict[str, Any] = {}
+        self._reading = Reading()
 
+    def feed(self, chunk: bytes) -> None:
+        """Look at the next bytes."""
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            if not self._over:
+                self._look(b"".join((*self._held, lines[0])))
+            for line in lines[1:]:
+                self._look(line)
+            self._held, self._size, self._over = [], 0, False
+        if rest and not self._over:
+            self._held.append(rest)
+            self._size += len(rest)
+            if self._size > limits.EVENT:
+                self._held, self._over = [], True
 
-def _text(value: str | None, bound: int) -> str | None:
-    return value if value and len(value) <= bound and value.isprintable() else None
+    def reading(self) -> Reading:
+        """Return what is known; what follows the last end of a line is a line too once the answer has ended."""
+        if self._held:
+            self._look(b"".join(self._held))
+            self._held, self._size = [], 0
+        return self._reading
 
-
-def _code(problem: _Problem | None) -> str:
-    if problem is None:
-        return ""
-    text = str(problem.code or problem.type or "")
-    return text if _CODE.fullmatch(text) else "unnamed"
+    def _look(self, line: bytes) -> None:
+        if self._mark.search(line) is None and _ERROR not in line:
+            return
+        try:
+            told = self._read(line)
+        except _UNREADABLE:
+            return
+        if told is not None:
+            self._reading = merged(self._reading, told, self._tokens)

@@ -203,7 +203,7 @@ def test_how_an_answer_is_looked_at_depends_on_its_head() -> None:
     assert isinstance(meter_for("openai.chat", "application/json", "identity"), BodyMeter)
     for args in (
         ("openai.responses", "text/event-stream", "gzip"),
-        ("openai.other", "application/json", ""),
+        ("unknown", "application/json", ""),
         ("openai.chat", "", ""),
     ):
         assert isinstance(meter_for(*args), NoMeter)  # type: ignore[arg-type]
@@ -225,7 +225,7 @@ def test_anthropic_counts_cached_input_beside_the_input() -> None:
     "tokens", [{"input_tokens": -1}, {"input_tokens": 1 << 70}, {"input_tokens": "9"}, {"input_tokens": 1.5}, {}]
 )
 def test_counts_that_nobody_could_mean_are_none(tokens: dict[str, object]) -> None:
-    meter = BodyMeter()
+    meter = BodyMeter("openai.chat")
     meter.feed(
         orjson.dumps({"id": "r", "usage": tokens})
         if tokens.get("input_tokens") != 1 << 70
@@ -241,7 +241,7 @@ def test_what_is_too_large_is_passed_over_and_the_next_event_is_read() -> None:
         meter.feed(b"x" * 65536)
     meter.feed(b'"}\n\ndata: {"type":"response.completed","response":{"id":"r"}}\n\n')
     assert meter.reading().ending == "completed"
-    body = BodyMeter()
+    body = BodyMeter("openai.responses")
     for _ in range(limits.JSON_ANSWER // 65536 + 2):
         body.feed(b" " * 65536)
     assert body.reading() == Reading()
