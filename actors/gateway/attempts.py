@@ -217,7 +217,8 @@ def collected(state: Exchange, happened: Collected) -> Result:
         return _relay(state)
     provider, wall = state.provider or "", _plan(state).wall_at(happened.at)
     fault = faults.read_fault(state.head.dialect, state.status, happened.fields, happened.body, wall)
-    observed = Observe(faults.outcome_of(fault, provider, state.sent_model or "", wall))
+    login = listing_of(state).passthrough
+    observed = Observe(faults.outcome_of(fault, provider, state.sent_model or "", wall, passthrough=login))
     state = changed(state, fault=f"{fault.kind}: {fault.code}" if fault.code else fault.kind)
     text = f"provider {provider!r} answered {state.status} ({state.fault})"
     if fault.kind == "encrypted_content" and (stripped := _stripped(state)) is not None:
@@ -225,8 +226,7 @@ def collected(state: Exchange, happened: Collected) -> Result:
         state = changed(state, why="asked once more, without the reasoning that it cannot read")
         state, outputs = _attempt(state, stripped, state.left)
         return state, (observed, retried, *outputs)
-    mine = fault.kind == "auth" and not listing_of(state).passthrough
-    if mine or fault.kind in _ELSEWHERE:
+    if fault.kind in _ELSEWHERE or (fault.kind == "auth" and not login):
         further = _next(state, happened.at, "upstream_status", text)
         if further is not None:
             return further[0], (observed, *further[1])

@@ -179,7 +179,7 @@ def test_a_provider_that_refuses_before_it_has_read_everything_is_heard(stage: S
         provider.rest()
 
     stage.provider.plays(part)
-    status, _, body = stage.post(body=b"x" * 20_000_000).answer()
+    status, _, body = stage.post("/v1/chat/completions", body=b"x" * 20_000_000).answer()
     assert (status, body) == (413, b"big")
 
 

@@ -24,12 +24,12 @@ from actors.gateway.claims import Claims, read_claims
 from actors.gateway.exchange import begin, step
 from actors.gateway.fields import Fields
 from actors.gateway.head import read_head, read_target
-from actors.gateway.peek import requested_model
-from actors.gateway.routing import Preference, route
-from actors.gateway.routing import Standing as ProviderStanding
+from actors.gateway.peek import Seen, requested_model
+from actors.gateway.routing import Listing, Table
 from actors.gateway.usage import Reading, StreamMeter
 from schemas import events as e
 from schemas.codec import convert, encode, parse
+from schemas.config import Failover, Pin
 from schemas.events import Dialect
 from schemas.evidence import Rank
 from schemas.identity import LaunchId, ProcessKey, RequestId, TerminalKey
@@ -131,43 +131,143 @@ STANDINGS = st.one_of(
         st.sampled_from(["same", "descendant", "stranger", "unknown"]),
     ),
 )
-PROVIDERS = st.dictionaries(st.sampled_from(["a", "b", "echo"]), st.sampled_from(["", "is disabled"]).map(ProviderStanding))
-INPUTS = st.one_of(
-    st.builds(moves.Identified, st.just(2.0), CALLERS, STANDINGS),
-    st.builds(moves.BodyRead, st.just(3.0), st.integers(0, 9), st.sampled_from([None, "m"]), PROVIDERS, st.just("echo")),
-    st.builds(moves.BodyFailed, st.just(3.0), st.sampled_from(["too_large", "too_slow", "malformed", "busy"])),
-    st.builds(
-        moves.HeadCame, st.just(4.0), st.sampled_from([200, 204, 302, 429, 500]), st.sampled_from(["text/event-stream", ""])
-    ),
-    st.builds(moves.FirstByte, st.just(5.0)),
-    st.builds(moves.Ended, st.just(6.0), st.integers(0, 9), READING),
-    st.builds(
-        moves.UpstreamFailed,
-        st.just(6.0),
-        st.sampled_from(["cut", "refused", "idle_timeout"]),
-        st.just(""),
-        st.just(1),
-        READING,
-    ),
-    st.builds(moves.CallerLeft, st.just(7.0), st.integers(0, 9), READING),
+ALL = ("openai.responses", "openai.chat", "anthropic.messages")
+LISTINGS = st.builds(
+    Listing,
+    problem=st.sampled_from(["", "", "", "is disabled"]),
+    dialects=st.just(ALL),
+    aliases=st.sampled_from([{}, {"m": "own-m"}]),
+    group=st.sampled_from(["", "g"]),
+    account=st.sampled_from(["one", "two"]),
+    passthrough=st.booleans(),
 )
+FAILOVERS = st.builds(
+    Failover,
+    attempts=st.integers(1, 4),
+    retry_timeouts=st.booleans(),
+    encrypted_content=st.sampled_from(["strip", "keep", "refuse"]),
+)
+TABLES = st.builds(
+    lambda listings, pins, rules: Table({"echo": Listing(dialects=ALL, account="echo"), **listings}, pins, "echo", rules),
+    st.dictionaries(st.sampled_from(["a", "b", "c"]), LISTINGS),
+    st.lists(
+        st.builds(
+            Pin,
+            provider=st.sampled_from(["a", "b"]),
+            terminal=st.just("wt:1"),
+            on_failure=st.sampled_from(["fallback", "fail", "ask"]),
+        ),
+        max_size=1,
+    ).map(tuple),
+    FAILOVERS,
+)
+SEEN = st.builds(Seen, model=st.sampled_from([None, "m"]), encrypted=st.integers(0, 1), compaction=st.booleans())
+PROBLEMS = st.sampled_from(["refused", "cut", "malformed", "idle_timeout", "first_byte_timeout", "connect_timeout"])
+REFUSALS = st.sampled_from([b"", b"{}", b'{"error":{"code":"invalid_encrypted_content"}}', b'{"error":{"type":"overloaded"}}'])
+INPUTS: dict[type[Any], st.SearchStrategy[Any]] = {
+    moves.Identified: st.builds(
+        lambda caller, standing, throttled: moves.Identified(2.0, attribute(caller, standing, Claims()), standing, throttled),
+        CALLERS,
+        STANDINGS,
+        st.sampled_from(["", "", "", "too many"]),
+    ),
+    moves.BodyRead: st.builds(
+        moves.BodyRead, st.just(3.0), st.integers(0, 9), SEEN, TABLES, owner=st.sampled_from(["", "one", "two", "*"])
+    ),
+    moves.BodyFailed: st.builds(
+        moves.BodyFailed, st.just(3.0), st.sampled_from(["too_large", "too_slow", "malformed", "busy"])
+    ),
+    moves.Rewritten: st.builds(moves.Rewritten, st.just(3.5), problem=st.sampled_from(["", "", "not JSON"])),
+    moves.HeadCame: st.builds(
+        moves.HeadCame,
+        st.just(4.0),
+        st.sampled_from([200, 200, 204, 302, 400, 401, 429, 500, 503]),
+        st.sampled_from(["text/event-stream", "application/json", ""]),
+    ),
+    moves.Collected: st.builds(
+        moves.Collected,
+        st.just(4.5),
+        st.just(Fields.of({"retry-after": "3"})),
+        REFUSALS,
+        whole=st.booleans(),
+        error=st.booleans(),
+        cut=st.booleans(),
+    ),
+    moves.Released: st.just(moves.Released(4.5)),
+    moves.FirstByte: st.just(moves.FirstByte(5.0)),
+    moves.Ended: st.builds(moves.Ended, st.just(6.0), st.integers(0, 9), READING),
+    moves.UpstreamFailed: st.builds(moves.UpstreamFailed, st.just(6.0), PROBLEMS, st.just(""), st.just(1), READING),
+    moves.CallerLeft: st.builds(moves.CallerLeft, st.just(7.0), st.integers(0, 9), READING),
+    moves.TurnedAway: st.just(moves.TurnedAway(7.0, "one too many")),
+    moves.Broke: st.just(moves.Broke(7.0, 0)),
+}
+ANY = st.one_of(*INPUTS.values())
+# What a shell can tell the machine next, by what it was asked for last; something unexpected may come at any moment.
+NEXT: dict[type[Any], tuple[type[Any], ...]] = {
+    moves.Identify: (moves.Identified,),
+    moves.ReadBody: (moves.BodyRead,),
+    moves.Rewrite: (moves.Rewritten,),
+    moves.Send: (moves.HeadCame, moves.HeadCame, moves.UpstreamFailed),
+    moves.Collect: (moves.Collected,),
+    moves.HoldBack: (moves.Collected, moves.Released, moves.UpstreamFailed),
+    moves.Relay: (moves.FirstByte, moves.Ended, moves.UpstreamFailed),
+}
 OUTCOMES = {"request.completed", "request.failed", "request.cancelled"}
 
 
-@settings(max_examples=400, deadline=None)
-@given(HEAD, st.sampled_from([True, False, None]), st.lists(INPUTS, max_size=8))
-def test_every_exchange_has_one_outcome_and_facts_that_keep_their_types(head: Any, same_user: Any, happened: list[Any]) -> None:
-    state, outputs = begin(RequestId("r"), 1.0, Door(1), head, Kernel(same_user), peer="127.0.0.1:2")
-    facts = [output.event for output in outputs if isinstance(output, moves.Publish)]
-    for one in [*happened, moves.CallerLeft(9.0)]:
-        state, outputs = step(state, one)
-        facts += [output.event for output in outputs if isinstance(output, moves.Publish)]
-    told = [fact.TYPE for fact in facts]
-    assert state.over
-    assert len([name for name in told if name in OUTCOMES]) == 1
-    assert told[-1] in OUTCOMES
+class Run:
+    """One request that is told things until it is over; holds at every step what must hold of its outputs."""
+
+    def __init__(self, head: Any, kernel: Kernel) -> None:
+        self.facts: list[Any] = []
+        self.given = 0  # answers that were begun
+        self.sent: list[str] = []
+        self.observed = 0
+        self.asked: type[Any] = type(None)
+        self.state, outputs = begin(RequestId("r"), 1.0, Door(1), head, kernel, peer="127.0.0.1:2")
+        self.take(outputs)
+
+    def take(self, outputs: tuple[moves.Output, ...]) -> None:
+        for output in outputs:
+            if isinstance(output, moves.Publish):
+                self.facts.append(output.event)
+            elif isinstance(output, moves.Send):
+                assert not self.given, "sent again after a byte was given"
+                self.sent.append(output.provider)
+            elif isinstance(output, moves.Relay | moves.Answer):
+                self.given += 1
+            elif isinstance(output, moves.Observe):
+                self.observed += 1
+            if type(output) in NEXT:
+                self.asked = type(output)
+
+    def told(self, one: moves.Input) -> None:
+        self.state, outputs = step(self.state, one)
+        self.take(outputs)
+
+
+@settings(max_examples=600, deadline=None)
+@given(HEAD, st.sampled_from([True, True, False, None]), st.data())
+def test_every_exchange_has_one_outcome_and_facts_that_keep_their_types(head: Any, same_user: Any, data: Any) -> None:
+    run = Run(head, Kernel(same_user))
+    for _ in range(data.draw(st.integers(0, 24))):
+        expected = NEXT.get(run.asked, ())
+        likely = st.one_of(*(INPUTS[each] for each in expected)) if expected else ANY
+        run.told(data.draw(ANY if data.draw(st.integers(0, 9)) == 0 else likely))
+    run.told(moves.CallerLeft(9.0))
+    told = [fact.TYPE for fact in run.facts]
+    assert run.state.over
+    throttled = not told and run.given == 1
+    assert len([name for name in told if name in OUTCOMES]) == (0 if throttled else 1)
+    assert throttled or told[-1] in OUTCOMES
     assert told.count("request.received") <= 1
-    for fact in facts:
+    assert run.given <= 1
+    assert run.observed == len(run.sent)
+    routed = [fact for fact in run.facts if fact.TYPE == "request.routed" and fact.provider != "none"]
+    assert [fact.provider for fact in routed] == run.sent
+    assert [fact.attempt for fact in routed] == list(range(1, len(routed) + 1))
+    assert len(run.sent) - 1 <= told.count("request.retried") <= len(run.sent)
+    for fact in run.facts:
         assert convert(parse(encode(fact)), e.EVENTS[fact.TYPE]) == fact
 
 
@@ -199,16 +299,6 @@ def test_headers_alone_never_make_a_session(caller: Caller, standing: Standing, 
 
 
 # ------------------------------------------------------------------------------------------------ the rest
-
-
-@given(st.lists(st.builds(Preference, st.sampled_from(["a", "b", "c"]), st.just("wanted"))), PROVIDERS)
-def test_routing_takes_the_first_that_can_and_explains_every_other(wishes: list[Preference], providers: Any) -> None:
-    decision = route(wishes, providers)
-    names = list(dict.fromkeys(wish.provider for wish in wishes))
-    usable = [name for name in names if name in providers and not providers[name].problem]
-    assert decision.provider == (usable[0] if usable else None)
-    assert [one.provider for one in decision.candidates] == names[: len(decision.candidates)]
-    assert all(bool(one.skipped) == (one.provider != decision.provider) for one in decision.candidates)
 
 
 @given(st.text(max_size=60))

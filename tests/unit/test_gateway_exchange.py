@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -10,11 +9,14 @@ import pytest
 
 from actors.gateway import moves
 from actors.gateway.admission import Door, Kernel
-from actors.gateway.attribution import NO_LAUNCH, Caller, Standing, caller_of, unknown_caller
-from actors.gateway.exchange import Exchange, begin, step
+from actors.gateway.attribution import NO_LAUNCH, Caller, Standing, attribute, caller_of, unknown_caller
+from actors.gateway.exchange import begin, step
 from actors.gateway.fields import Fields
 from actors.gateway.head import Head, read_head
-from actors.gateway.routing import Standing as ProviderStanding
+from actors.gateway.health import Outcome
+from actors.gateway.peek import Seen
+from actors.gateway.routing import Listing, Table
+from actors.gateway.state import Exchange
 from actors.gateway.usage import Reading
 from schemas import events as e
 from schemas.identity import LaunchId, ProcessKey, RequestId, TerminalKey
@@ -24,7 +26,12 @@ DOOR = Door(8129)
 OURS = Kernel(same_user=True)
 PROCESS = ProcessKey("host", "boot", 41, 1000, 7)
 CODEX = caller_of(PROCESS, "codex", "exec", terminal=TerminalKey("wt:1"), cwd="/src")
-USABLE: Mapping[str, ProviderStanding] = {"echo": ProviderStanding(), "deep": ProviderStanding()}
+DIALECTS = ("openai.responses", "openai.chat", "anthropic.messages")
+WELL = Listing(dialects=DIALECTS)
+USABLE = Table({"echo": WELL, "deep": WELL})
+GPT = Seen("gpt")
+NO_KEY = Listing("has no key: environment variable KEY is not set", DIALECTS)
+DISABLED = Listing("is disabled (enabled = false)", DIALECTS)
 CONVERSATION = "01a1fb07-5b0e-7cf3-a2b2-400eaf1e2b60"
 CODEX_FIELDS = {"session-id": CONVERSATION, "thread-id": CONVERSATION}
 
@@ -53,6 +60,8 @@ class Playbook:
         self.facts: list[Any] = []
         self.subjects: list[str] = []
         self.outputs: list[moves.Output] = []
+        self.observed: list[Outcome] = []
+        self.owned: list[moves.Own] = []
         self.at = 100.0
         self.state, outputs = begin(RequestId("r-1"), self.at, DOOR, first, kernel, peer="127.0.0.1:5000")
         self._take(outputs)
@@ -64,20 +73,32 @@ class Playbook:
         return self
 
     def identified(self, caller: Caller = CODEX, standing: Standing = NO_LAUNCH) -> Playbook:
-        return self.then(moves.Identified, caller, standing)
+        return self.then(moves.Identified, attribute(caller, standing, self.state.claims), standing)
 
-    def sent(self, **more: Any) -> Playbook:
-        return self.identified().then(moves.BodyRead, 10, "gpt", USABLE, more.get("default", "echo"))
+    def sent(self) -> Playbook:
+        return self.identified().then(moves.BodyRead, 10, GPT, USABLE)
+
+    def refused_with(self, status: int, body: bytes = b"") -> Playbook:
+        """Let the provider answer a refusal that is passed on as it came."""
+        play = self.then(moves.HeadCame, status, "application/json")
+        assert play.outputs == [moves.Collect()]
+        return play.then(moves.Collected, Fields.of({}), body)
 
     def streaming(self) -> Playbook:
         return self.sent().then(moves.HeadCame, 200, "text/event-stream").then(moves.FirstByte)
 
     def _take(self, outputs: tuple[moves.Output, ...]) -> None:
-        self.outputs = [output for output in outputs if not isinstance(output, moves.Publish)]
+        self.outputs = [output for output in outputs if not isinstance(output, moves.Publish | moves.Observe | moves.Own)]
+        self.observed += [output.outcome for output in outputs if isinstance(output, moves.Observe)]
+        self.owned += [output for output in outputs if isinstance(output, moves.Own)]
         for output in outputs:
             if isinstance(output, moves.Publish):
                 self.facts.append(output.event)
                 self.subjects.append(output.subject)
+
+    @property
+    def let_in(self) -> bool:
+        return isinstance(self.outputs[0], moves.Identify)
 
     @property
     def told(self) -> list[str]:
@@ -99,8 +120,8 @@ def test_a_stream_from_head_to_end() -> None:
     assert play.outputs == [moves.Identify(None)]
     play.identified()
     assert play.outputs == [moves.ReadBody()]
-    play.then(moves.BodyRead, 10, "gpt", USABLE, "echo")
-    assert play.outputs == [moves.Send("echo")]
+    play.then(moves.BodyRead, 10, GPT, USABLE)
+    assert play.outputs == [moves.Send("echo", "gpt")]
     play.then(moves.HeadCame, 200, "text/event-stream; charset=utf-8")
     session = f"codex-{CONVERSATION}"
     assert play.outputs == [
@@ -149,7 +170,7 @@ def test_a_refused_head(fields: dict[str, str], status: int, code: str) -> None:
 
 
 def test_node_s_own_fetch_is_no_browser() -> None:
-    assert Playbook(head(sec_fetch_mode="cors")).told == ["request.received"]
+    assert Playbook(head(sec_fetch_mode="cors")).let_in
 
 
 @pytest.mark.parametrize("method", ["CONNECT", "TRACE", "PROPFIND"])
@@ -160,7 +181,7 @@ def test_methods_of_proxies_are_refused(method: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8129", "localhost:8129", "LocalHost:8129", "[::1]:8129"])
 def test_every_name_of_this_gateway(host: str) -> None:
-    assert Playbook(head(host=host)).told == ["request.received"]
+    assert Playbook(head(host=host)).let_in
 
 
 @pytest.mark.parametrize(
@@ -183,7 +204,7 @@ def test_a_path_that_others_could_read_otherwise_is_refused(rest: str) -> None:
 
 @pytest.mark.parametrize("rest", ["/models?limit=1000", "/responses?a=..%2F..", "/x/a.b/..c/.d", ""])
 def test_plain_paths_pass(rest: str) -> None:
-    assert Playbook(head(f"/v1{rest}")).told == ["request.received"]
+    assert Playbook(head(f"/v1{rest}")).let_in
 
 
 def test_another_user_is_refused_in_the_callers_dialect() -> None:
@@ -197,7 +218,7 @@ def test_another_user_is_refused_in_the_callers_dialect() -> None:
 def test_a_caller_whom_the_kernel_does_not_know_needs_a_token() -> None:
     unknown = Kernel(None, "it is gone")
     assert Playbook(head(), unknown).error()["code"] == "caller_unproven"
-    assert Playbook(head("/s/" + "t" * 43 + "/v1/responses"), unknown).told == ["request.received"]
+    assert Playbook(head("/s/" + "t" * 43 + "/v1/responses"), unknown).let_in
 
 
 def test_a_websocket_upgrade_is_426_and_no_fact() -> None:
@@ -213,7 +234,7 @@ def test_a_body_announced_too_large_is_refused_before_it_is_read() -> None:
 
 def test_a_token_never_shows() -> None:
     token = "s3cret" + "t" * 37
-    play = Playbook(head(f"/s/{token}/v1/responses?key=abc"))
+    play = Playbook(head(f"/s/{token}/v1/responses?key=abc")).identified()
     assert play.facts[0].path == "/s/…/v1/responses"
     assert token not in repr(play.facts)
 
@@ -231,54 +252,57 @@ def test_a_dead_or_unknown_token_is_refused_with_the_reason(worth: Any, code: st
 
 def test_a_launch_brings_its_provider() -> None:
     play = Playbook(head("/s/" + "t" * 43 + "/v1/responses"))
-    play.identified(standing=Standing("living", launch("deep"), "same")).then(moves.BodyRead, 1, None, USABLE, "echo")
+    play.identified(standing=Standing("living", launch("deep"), "same")).then(moves.BodyRead, 1, Seen(), USABLE)
     assert play.outputs == [moves.Send("deep")]
     assert play.facts[-1].reason == "asked for by launch-0123456789ab"
     assert play.facts[-2].session == "launch-0123456789ab"
 
 
 def test_a_provider_that_cannot_is_passed_over_loudly() -> None:
-    providers = {"echo": ProviderStanding(), "deep": ProviderStanding("is disabled (enabled = false)")}
+    table = Table({"echo": WELL, "deep": DISABLED})
     play = Playbook(head("/s/" + "t" * 43 + "/v1/responses"))
-    play.identified(standing=Standing("living", launch("deep"), "same")).then(moves.BodyRead, 1, None, providers, "echo")
+    play.identified(standing=Standing("living", launch("deep"), "same")).then(moves.BodyRead, 1, Seen(), table)
     assert play.outputs == [moves.Send("echo")]
     routed = play.facts[-1]
     assert routed.reason == "the default provider; passed over deep: is disabled (enabled = false)"
-    assert [candidate.skipped for candidate in routed.candidates] == ["is disabled (enabled = false)", ""]
+    assert {one.provider: one.skipped for one in routed.candidates} == {"deep": "is disabled (enabled = false)", "echo": ""}
 
 
 def test_no_provider_at_all_is_a_refusal_that_codex_shows() -> None:
-    providers = {"deep": ProviderStanding("has no key: environment variable KEY is not set")}
-    play = Playbook(head()).identified().then(moves.BodyRead, 1, None, providers, "deep")
+    play = Playbook(head()).identified().then(moves.BodyRead, 1, Seen(), Table({"deep": NO_KEY}, default="deep"))
     assert (play.answer.status, play.error()["code"]) == (400, "no_provider")
     assert "KEY is not set" in play.error()["message"]
     assert play.told[-2:] == ["request.routed", "request.failed"]
 
 
 @pytest.mark.parametrize(
-    ("problem", "status"),
+    ("problem", "codex", "claude"),
     [
-        ("refused", 502),
-        ("unreachable", 502),
-        ("tls", 502),
-        ("connect_timeout", 504),
-        ("first_byte_timeout", 504),
-        ("cut", 502),
-        ("malformed", 502),
+        ("refused", 502, 502),
+        ("unreachable", 502, 502),
+        ("tls", 502, 502),
+        ("connect_timeout", 424, 504),
+        ("first_byte_timeout", 400, 504),
+        ("cut", 424, 502),
+        ("malformed", 424, 502),
     ],
 )
-def test_a_provider_that_does_not_answer(problem: Any, status: int) -> None:
+def test_a_provider_that_does_not_answer(problem: Any, codex: int, claude: int) -> None:
     play = Playbook(head()).sent().then(moves.UpstreamFailed, problem, "at http://127.0.0.1:1")
-    assert play.answer.status == status
+    assert play.answer.status == codex
     assert "'echo'" in play.error()["message"]
     failed = play.facts[-1]
-    assert (failed.TYPE, failed.phase, failed.status, failed.provider) == ("request.failed", "connect", status, "echo")
+    assert (failed.TYPE, failed.phase, failed.status, failed.provider) == ("request.failed", "connect", codex, "echo")
+    assert (failed.attempts, failed.sent_model) == (1, "gpt")
     assert ("x-request-id", "r-1") in play.answer.own
+    assert [outcome.kind for outcome in play.observed] == ["failed"]
+    other = Playbook(head("/v1/messages")).sent().then(moves.UpstreamFailed, problem)
+    assert other.answer.status == claude
 
 
 def test_a_redirect_is_not_followed() -> None:
     play = Playbook(head()).sent().then(moves.HeadCame, 307)
-    assert (play.answer.status, play.error()["code"]) == (502, "upstream_redirect")
+    assert (play.answer.status, play.error()["code"]) == (400, "upstream_redirect")
 
 
 @pytest.mark.parametrize("problem", ["cut", "idle_timeout"])
@@ -337,19 +361,30 @@ def test_an_error_inside_a_stream_passes_and_is_a_failure() -> None:
     assert "server_is_overloaded" in play.facts[-1].message
 
 
-def test_an_error_status_passes_and_is_a_failure() -> None:
-    play = Playbook(head()).sent().then(moves.HeadCame, 429, "application/json").then(moves.FirstByte)
-    play.then(moves.Ended, 5, Reading())
+def test_a_refusal_that_is_the_caller_s_own_passes_and_is_a_failure() -> None:
+    play = Playbook(head()).sent().refused_with(400, b'{"error":{"message":"no such tool","code":"invalid_tool"}}')
+    assert isinstance(play.outputs[0], moves.Relay)
+    play.then(moves.FirstByte).then(moves.Ended, 5, Reading())
     assert play.outputs == [moves.Finish()]
-    assert (play.facts[-1].code, play.facts[-1].status, play.facts[-1].upstream_status) == ("upstream_status", 429, 429)
+    assert (play.facts[-1].code, play.facts[-1].status, play.facts[-1].upstream_status) == ("upstream_status", 400, 400)
+    assert "invalid_tool" in play.facts[-1].message
+    assert [outcome.kind for outcome in play.observed] == ["neutral"]
+
+
+def test_a_session_that_asks_too_often_is_refused_and_told_nowhere() -> None:
+    play = Playbook(head())
+    play.then(moves.Identified, attribute(CODEX, NO_LAUNCH, play.state.claims), NO_LAUNCH, "too many")
+    assert (play.answer.status, play.error()["message"]) == (400, "too many")
+    assert play.told == []
+    assert play.state.over
 
 
 @pytest.mark.parametrize("steps", range(6))
 def test_a_caller_who_leaves_at_any_point_is_cancelled_once(steps: int) -> None:
     play = Playbook(head())
     happened: list[tuple[Any, ...]] = [
-        (moves.Identified, CODEX, NO_LAUNCH),
-        (moves.BodyRead, 10, "gpt", USABLE, "echo"),
+        (moves.Identified, attribute(CODEX, NO_LAUNCH, play.state.claims), NO_LAUNCH),
+        (moves.BodyRead, 10, GPT, USABLE),
         (moves.HeadCame, 200, "text/event-stream"),
         (moves.FirstByte,),
         (moves.Ended, 1, Reading(ending="completed")),
@@ -364,6 +399,8 @@ def test_a_caller_who_leaves_at_any_point_is_cancelled_once(steps: int) -> None:
         assert play.facts[-1].response == "resp_1"
     else:
         assert play.told[-1] == "request.completed"
+    assert len(play.observed) == (1 if steps > 1 else 0)
+    assert play.told.count("request.received") == 1
 
 
 @pytest.mark.parametrize(("problem", "status"), [("too_large", 413), ("too_slow", 408), ("malformed", 400), ("busy", 503)])
