@@ -32,7 +32,7 @@ from actors.gateway.answers import Answer
 from actors.gateway.attribution import Caller, Standing, attribute
 from actors.gateway.delivery import Delivery
 from actors.gateway.exchange import begin, step
-from actors.gateway.forwarding import answer_fields, request_fields
+from actors.gateway.forwarding import answer_fields, request_fields, request_path
 from actors.gateway.head import Head
 from actors.gateway.intake import Request
 from actors.gateway.keeping import Keeping
@@ -385,6 +385,7 @@ class Performance:
             body, rest = rewritten.body, rewritten.path
             if not rewritten.encoding:
                 fields = [pair for pair in fields if pair[0].lower() != "content-encoding"]
+        rest = request_path(head.dialect, rest, passthrough=upstream.passthrough)
         fields.append(("accept-encoding", "identity"))
         fields.extend(upstream.credentials(head.dialect))
         fields.extend(upstream.fields)
