@@ -240,7 +240,10 @@ class HistoryDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaRow:
-    """One quota window of a provider as it was last told; ``source`` is ``header``, ``refusal`` or ``transcript``."""
+    """One quota window of a provider as it was last told; ``source`` is ``header``, ``refusal`` or ``transcript``.
+
+    ``reset``: the time of its reset has passed since it was told, so that nothing is known to be used of it.
+    """
 
     provider: str
     window: str
@@ -252,11 +255,12 @@ class QuotaRow:
     minutes: int | None = None
     resets_at: str = ""
     exhausted: bool = False
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaTable:
-    """Every quota window that is known, by provider."""
+    """Every quota window that is known, exhausted ones first, then by provider."""
 
     as_of: AsOf
     quotas: tuple[QuotaRow, ...]
@@ -343,8 +347,9 @@ class RoutePlan:
 class UsageRow:
     """What one session, provider, model, project or day used: every response once.
 
-    ``from_transcripts`` of the responses were told by an agent's own file alone. ``cost_usd`` is the sum over those with a
-    configured price; ``unpriced`` counts the others.
+    ``from_transcripts`` of the responses were told by an agent's own file alone; of ``differing`` ones the file and the request
+    told different figures, and the higher ones count. ``cost_usd`` is the sum over those with a configured price; ``unpriced``
+    counts the others. ``failures`` counts attempts, so a request that was retried can have several.
     """
 
     key: str
@@ -356,14 +361,74 @@ class UsageRow:
     from_transcripts: int = 0
     cost_usd: float | None = None
     unpriced: int = 0
+    differing: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRecord:
+    """One response in the ledger: what counts of it, and what its request and its transcript told each."""
+
+    response: str
+    session: SessionId
+    day: str
+    provider: str
+    model: str
+    usage: Usage
+    request_usage: Usage | None = None
+    transcript_usage: Usage | None = None
+    differing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageTable:
-    """The ledger at one point of the journal, the costliest first; ``omitted`` rows did not fit into the answer."""
+    """The ledger at one point of the journal, the costliest first; ``omitted`` rows did not fit into the answer.
+
+    ``before``: days through this one are kept as one sum, without session and project (empty: none are). ``records`` are the
+    last responses, disagreements first, where they were asked for; ``prices`` says why costs may be out of date.
+    """
 
     as_of: AsOf
     by: Literal["session", "provider", "model", "project", "day"]
     rows: tuple[UsageRow, ...]
     total: UsageRow
     omitted: int = 0
+    before: str = ""
+    records: tuple[UsageRecord, ...] = ()
+    prices: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """One try of a past request: where it was sent and why, who else was looked at, what was changed, what came of it."""
+
+    attempt: int
+    time: str
+    position: int
+    provider: str
+    reason: str
+    pin: str = ""
+    sent_model: str | None = None
+    candidates: tuple[Candidate, ...] = ()
+    changes: tuple[str, ...] = ()
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTrace:
+    """The whole way of one past request, from the journal; ``evidence`` is who sent it, every statement used or not."""
+
+    request: str
+    received: str
+    method: str = ""
+    path: str = ""
+    dialect: str = ""
+    session: SessionId | None = None
+    terminal: TerminalKey | None = None
+    cwd: str | None = None
+    agent: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    requested_model: str | None = None
+    served_model: str | None = None
+    attempts: tuple[AttemptRow, ...] = ()
+    outcome: str = "in flight"
+    status: int | None = None

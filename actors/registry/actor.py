@@ -17,21 +17,25 @@ Must not know the rules of the fold or the wire of the bus.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
 
 from actors.registry.fold import Effect, State, fold, pending, take
-from actors.registry.rows import AmbiguousSessionError, UnknownSessionError, as_of, explain, table
+from actors.registry.ledger_rows import Question, usage_table
+from actors.registry.prices import PriceList
+from actors.registry.quotas import quota_rows
+from actors.registry.rows import AmbiguousSessionError, UnknownSessionError, as_of, explain, resolve, table
 from actors.runtime.actor import Actor
 from bus.client import CaughtUp, Client, Gap, RefusedError, connect
 from bus.protocol import MAX_ANSWER
 from bus.source import Source, rfc3339
 from schemas.codec import encode
-from schemas.commands import ExplainSession, ListSessions
+from schemas.commands import ExplainSession, ListQuotas, ListSessions, ListUsage
 from schemas.envelope import Recorded
-from schemas.rows import Explanation, SessionTable
+from schemas.rows import Explanation, QuotaTable, SessionTable, UsageTable
 
 READY_SECONDS: Final = 0.3
 ANSWER_SECONDS: Final = 1.0
@@ -100,6 +104,7 @@ class Registry:
         self._announcements = Announcements()
         self._publishing = True
         self._unread = 0
+        self._prices = PriceList(actor.paths, actor.config)
         self.state = State()
         self.caught_up = anyio.Event()
 
@@ -181,6 +186,41 @@ class Registry:
         except AmbiguousSessionError as error:
             raise RefusedError("ambiguous", str(error)) from error
 
+    async def list_usage(self, command: ListUsage) -> UsageTable:
+        """Answer with the ledger at the prices that are configured now, as many rows as fit.
+
+        Raises:
+            RefusedError: the session that it is asked of is none (``not_found``) or several (``ambiguous``).
+
+        """
+        prices = await self._prices.now()
+        await self._wait_for_catching_up()
+        try:
+            session = command.session if command.session in self.state.sessions else ""
+            if command.session and not session:
+                session = resolve(self.state, command.session)
+        except UnknownSessionError as error:
+            raise RefusedError("not_found", str(error)) from error
+        except AmbiguousSessionError as error:
+            raise RefusedError("ambiguous", str(error)) from error
+        limit, audit = MAX_ROWS, command.audit
+        while True:
+            question = Question(command.by, command.since, session, audit)
+            at = as_of(self.state, rfc3339(self._actor.clock()))
+            told = usage_table(self.state, question, prices.tables, at, limit)
+            told = replace(told, prices=prices.problem)
+            if len(encode(told)) <= MAX_ANSWER or limit == 1:
+                return told
+            limit, audit = max(1, limit // 2), audit // 2
+            await anyio.lowlevel.checkpoint()
+
+    async def list_quotas(self, command: ListQuotas) -> QuotaTable:
+        """Answer with every quota window as it is now."""
+        del command
+        await self._wait_for_catching_up()
+        now = rfc3339(self._actor.clock())
+        return QuotaTable(as_of=as_of(self.state, now), quotas=quota_rows(self.state.quotas, now))
+
     async def _wait_for_catching_up(self) -> None:
         with anyio.move_on_after(ANSWER_SECONDS):
             await self.caught_up.wait()
@@ -218,6 +258,8 @@ async def serve(actor: Actor) -> None:
     answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
         ListSessions: registry.list_sessions,
         ExplainSession: registry.explain_session,
+        ListUsage: registry.list_usage,
+        ListQuotas: registry.list_quotas,
     }
     async with connect(actor.connection(), serve=answers) as client, anyio.create_task_group() as tasks:
         tasks.start_soon(registry.follow, client)

@@ -36,19 +36,24 @@ from schemas.events import (
     EVENTS,
     ActorExited,
     ActorStarted,
+    ConfigChanged,
     HookReceived,
     LaunchEnded,
     LaunchStarted,
+    PinPlaced,
+    PinRemoved,
     ProcessConversationFound,
     ProcessConversationLost,
     ProcessExited,
     ProcessSeen,
+    ProviderQuotaObserved,
     RequestAttributed,
     RequestCancelled,
     RequestCompleted,
     RequestFailed,
     RequestFirstByte,
     RequestReceived,
+    RequestRetried,
     RequestRouted,
     SessionConflicted,
     SessionGone,
@@ -59,6 +64,7 @@ from schemas.events import (
     SessionStatusChanged,
     SessionVerified,
     TranscriptMoved,
+    TranscriptQuotaObserved,
     TranscriptSeen,
     TranscriptSettingsChanged,
     TranscriptTurnEnded,
@@ -73,6 +79,7 @@ _STEPS: Final[dict[type[Any], Callable[[State, Recorded, Any], None]]] = {
     RequestAttributed: requests.attributed,
     RequestRouted: requests.routed,
     RequestFirstByte: requests.first_byte,
+    RequestRetried: requests.retried,
     RequestCompleted: requests.finished,
     RequestFailed: requests.finished,
     RequestCancelled: requests.finished,
@@ -87,6 +94,11 @@ _STEPS: Final[dict[type[Any], Callable[[State, Recorded, Any], None]]] = {
     TranscriptTurnEnded: transcripts.turn_ended,
     TranscriptUsageRecorded: transcripts.used,
     TranscriptSettingsChanged: transcripts.settings_changed,
+    TranscriptQuotaObserved: transcripts.quota_observed,
+    ProviderQuotaObserved: requests.quota_observed,
+    PinPlaced: lambda state, event, data: state.preferences.placed(event, data),
+    PinRemoved: lambda state, event, data: state.preferences.removed(event, data),
+    ConfigChanged: lambda state, event, data: state.preferences.changed(event, data),
     LaunchStarted: lifetimes.launch_started,
     LaunchEnded: lifetimes.launch_ended,
     ActorStarted: lifetimes.actor_started,
@@ -101,7 +113,7 @@ _STEPS: Final[dict[type[Any], Callable[[State, Recorded, Any], None]]] = {
     SessionReturned: announced.returned,
 }
 _CLIENT: Final = "/client/"
-_ACTORS_ONLY: Final = ("request.", "process.", "actor.", "transcript.", "hook.")
+_ACTORS_ONLY: Final = ("request.", "process.", "actor.", "transcript.", "hook.", "provider.", "pin.", "config.")
 
 
 def fold(state: State, event: Recorded) -> tuple[Effect, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from actors.registry.claims import Claim
 from actors.registry.judgement import canonical, ended
 from actors.registry.state import Session, State
+from actors.registry.statements import moment
 from schemas.envelope import Recorded
 from schemas.identity import SessionId
 
@@ -54,15 +55,6 @@ def forget(state: State, session: Session) -> None:
             launch.sessions.pop(session.id, None)
             if not launch.sessions:
                 del state.launches[launch_name]
-
-
-def moment(text: str) -> datetime | None:
-    """Read an RFC 3339 time; None when it is not one."""
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
 
 
 def make_room(state: State) -> None:

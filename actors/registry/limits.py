@@ -16,7 +16,9 @@ class Limits:
     transcripts: int = 25_000  # the transcript that was mentioned first is forgotten; its file is the agent's anyway
     files: int = 64  # further files of one conversation (its sub-agents') are only counted
     inside: int = 50_000  # the oldest thread that is known to be inside another conversation is forgotten
-    responses: int = 100_000  # the oldest response id goes; the same id said again after that would count again
+    responses: int = 100_000  # the oldest response goes; the same id said again after that would count again
+    cells: int = 50_000  # the oldest day of the ledger is folded into what was before it
+    quotas: int = 1_000  # the quota window that was told of longest ago goes
     statements: int = 64  # a better-ranked statement replaces the worst, any other is left out
     conflicts: int = 50  # further contradictions are only counted
     decisions: int = 20  # the oldest decision goes

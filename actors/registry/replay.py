@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actors.registry.fold import State, take
-from actors.registry.forgetting import moment
 from actors.registry.rows import as_of, table
+from actors.registry.statements import moment
 from schemas.envelope import Recorded
 from schemas.rows import SessionTable
 

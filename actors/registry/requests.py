@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors.registry import quotas, usage
 from actors.registry.claims import Claim, Proof
 from actors.registry.files import INSIDE
 from actors.registry.identity import put_inside
@@ -27,15 +28,16 @@ from actors.registry.tables import (
     session_of,
     touch,
 )
-from actors.registry.usage import counted
 from schemas.envelope import Recorded
 from schemas.events import (
+    ProviderQuotaObserved,
     RequestAttributed,
     RequestCancelled,
     RequestCompleted,
     RequestFailed,
     RequestFirstByte,
     RequestReceived,
+    RequestRetried,
     RequestRouted,
 )
 from schemas.evidence import Rank
@@ -69,6 +71,7 @@ def attributed(state: State, event: Recorded, data: RequestAttributed) -> None:
     touch(session, event)
     if flight.claim is None:
         _begin(state, flight, claim, event.envelope.time)
+        flight.auxiliary = data.thread_kind == "title"
     _hear(state, claim, event, data)
     news = _keep(state, session, claim, event, data)
     facts = (data.process_kind, data.agent, data.terminal, data.launch, data.terminal_missing, data.conversation)
@@ -117,6 +120,13 @@ def first_byte(state: State, event: Recorded, data: RequestFirstByte) -> None:
     _find(state, event, data.request, data.session)
 
 
+def retried(state: State, event: Recorded, data: RequestRetried) -> None:
+    """Count an attempt that failed; the request goes on."""
+    found = _find(state, event, data.request, data.session)
+    if found is not None:
+        usage.retried(state, found[1], found[2], event, data)
+
+
 def finished(state: State, event: Recorded, data: RequestCompleted | RequestFailed | RequestCancelled) -> None:
     """End a request: its outcome, its tokens, what was asked for and what served it."""
     found = _find(state, event, data.request, data.session)
@@ -140,8 +150,12 @@ def finished(state: State, event: Recorded, data: RequestCompleted | RequestFail
     claim.model = data.requested_model or claim.model
     claim.served_model = data.served_model or claim.served_model
     claim.provider = data.provider or claim.provider
-    if data.usage is not None:
-        counted(state, session.id, claim, data.response or data.request, data.usage)
+    usage.ended(state, claim, flight, event, data)
+
+
+def quota_observed(state: State, event: Recorded, data: ProviderQuotaObserved) -> None:
+    """Know a quota window of a provider."""
+    quotas.observed(state.quotas, event.envelope.time, data)
 
 
 def agent_of(session: SessionId) -> str:

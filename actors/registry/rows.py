@@ -11,11 +11,11 @@ from typing import Final
 from actors.registry import files, judgement, links
 from actors.registry.claims import Claim
 from actors.registry.contests import rivalry, rivals
-from actors.registry.forgetting import moment
 from actors.registry.missing import missing
+from actors.registry.preferences import Wish, in_use, wish
 from actors.registry.sentences import because
 from actors.registry.state import SERVES_MANY, Process, Session, State
-from actors.registry.statements import Line, rejected
+from actors.registry.statements import Line, moment, rejected
 from actors.registry.status import Doing, doing
 from schemas.events import Usage
 from schemas.evidence import Evidence
@@ -152,6 +152,9 @@ def _row(state: State, session: Session, now: str, aliases: tuple[SessionId, ...
     transcript = state.transcripts.get(session.id)
     unseen = None if transcript is None else transcript.unseen
     file = None if transcript is None else files.main_file(state, session)
+    cwd = _cwd(claims, process, None if launched is None else launched.cwd, None if file is None else file.cwd)
+    asked = Wish() if launched is None else Wish(provider=launched.provider or "", model=launched.model or "")
+    preferred = wish(state.preferences, (session.id, *aliases), asked, terminal, cwd, now)
     return SessionRow(
         session=session.id,
         agent=session.agent,
@@ -169,12 +172,17 @@ def _row(state: State, session: Session, now: str, aliases: tuple[SessionId, ...
         process=None if process is None else process.key,
         process_kind="other" if process is None else process.kind,
         launch=launch,
-        cwd=_cwd(claims, process, None if launched is None else launched.cwd, None if file is None else file.cwd),
+        cwd=cwd,
         parent=parent,
         relation=relation,
-        routing_provider=None if latest is None else latest.provider,
-        preferred_provider=None if launched is None else launched.provider,
-        preferred_model=None if launched is None else launched.model,
+        routing_provider=in_use(
+            state.preferences,
+            preferred,
+            None if latest is None else latest.provider,
+            0 if latest is None else latest.last_position,
+        ),
+        preferred_provider=preferred.provider or None,
+        preferred_model=preferred.model or None,
         agent_provider=None if file is None else file.agent_provider or None,
         requested_model=(None if latest is None else latest.model) or (None if file is None else file.model),
         served_model=None if latest is None else latest.served_model,

@@ -25,7 +25,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from actors.registry.claims import Claim, Proof
+from actors.registry.ledger import Cell, Ledger, Tokens
 from actors.registry.limits import Limits
+from actors.registry.preferences import Preferences
+from actors.registry.quotas import Quotas
 from actors.registry.statements import At, Line, Lines
 from schemas.envelope import Recorded
 from schemas.events import Endpoint, ProcessKind, RequestRouted, SessionStatusChanged, Status, TranscriptSeen
@@ -243,18 +246,28 @@ class Transcript:
 
 
 class Flight:
-    """A request whose end was not told yet."""
+    """A request whose end was not told yet. ``auxiliary``: it belongs to no conversation."""
 
-    __slots__ = ("choice", "claim", "method", "source")
+    __slots__ = ("auxiliary", "choice", "claim", "method", "source")
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.method = ""
+        self.auxiliary = False
         self.claim: Claim | None = None
         self.choice: Choice | None = None
 
 
-Tokens = tuple[int, int, int, int, int]
+class Response:
+    """What is known of one response: what its request and its transcript told, and where it counts."""
+
+    __slots__ = ("asked", "cell", "owner", "read")
+
+    def __init__(self, owner: Claim, cell: Cell, asked: Tokens | None, read: Tokens | None) -> None:
+        self.owner = owner
+        self.cell = cell
+        self.asked = asked
+        self.read = read
 
 
 @dataclass(slots=True)
@@ -278,7 +291,10 @@ class State:
     launches: dict[LaunchId, Launch] = field(default_factory=dict)
     transcripts: dict[SessionId, Transcript] = field(default_factory=dict)
     flights: dict[RequestId, Flight] = field(default_factory=dict)
-    responses: dict[tuple[SessionId, str], tuple[Claim, Tokens]] = field(default_factory=dict)
+    responses: dict[tuple[SessionId, str], Response] = field(default_factory=dict)
+    ledger: Ledger = field(init=False)
+    quotas: Quotas = field(init=False)
+    preferences: Preferences = field(default_factory=Preferences)
     aliases: dict[SessionId, SessionId] = field(default_factory=dict)
     named: dict[SessionId, None] = field(default_factory=dict)
     declared: dict[SessionId, None] = field(default_factory=dict)
@@ -290,6 +306,11 @@ class State:
     next_sweep: int = 0
     unattributed: int = 0
     counted: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make the tables whose bounds are their own."""
+        self.ledger = Ledger(self.limits.cells)
+        self.quotas = Quotas(self.limits.quotas)
 
     def count(self, what: str) -> None:
         """Count something that was set aside."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from schemas.envelope import Recorded
 from schemas.evidence import Evidence
@@ -78,3 +79,12 @@ def rejected(evidence: Evidence, reason: str, *, conflict: bool = True) -> Evide
         rejected=reason[:300],
         conflict=conflict,
     )
+
+
+def moment(text: str) -> datetime | None:
+    """Read an RFC 3339 time; None when it is not one."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors.registry import quotas, usage
 from actors.registry.files import INSIDE
-from actors.registry.forgetting import moment
 from actors.registry.identity import put_inside
 from actors.registry.state import File, State
-from actors.registry.statements import at
+from actors.registry.statements import at, moment
 from actors.registry.tables import touch, transcript_of
-from actors.registry.usage import transcribed
 from schemas.envelope import Recorded
 from schemas.events import (
     TranscriptMoved,
+    TranscriptQuotaObserved,
     TranscriptSeen,
     TranscriptSettingsChanged,
     TranscriptTurnEnded,
@@ -77,9 +77,16 @@ def turn_ended(state: State, event: Recorded, data: TranscriptTurnEnded) -> None
 def used(state: State, event: Recorded, data: TranscriptUsageRecorded) -> None:
     """Count what a response cost, unless its request was counted."""
     file = _file(state, event, data.session, data.file, data.thread)
+    provider = cwd = ""
     if file is not None:
         file.model = data.model or file.model
-        transcribed(state, data.session, data.response, data.usage)
+        provider, cwd = file.agent_provider, file.cwd or ""
+    usage.transcribed(state, event, data, provider or data.session.partition("-")[0], cwd)
+
+
+def quota_observed(state: State, event: Recorded, data: TranscriptQuotaObserved) -> None:
+    """Know a quota window of the agent's own account."""
+    quotas.transcribed(state.quotas, event.envelope.time, data)
 
 
 def settings_changed(state: State, event: Recorded, data: TranscriptSettingsChanged) -> None:

@@ -2,58 +2,140 @@
 
 Theory of operation
 -------------------
-A provider's response id is the exact join. What a request tells counts for the request's claim; what only a transcript tells
-counts apart, as ``Transcript.unseen``. When the second of the two sources speaks, the response becomes the request's, and the
-highest figures of both stand. So the sums do not depend on who spoke first. The ids of the last ``Limits.responses`` responses
-are kept.
+A provider's response id is the exact join. It is unique for its provider only, so it counts within its session: two requests
+of one session that name the same response of the same provider are one, of two providers they are two. What a request tells
+counts for the request's claim; what only a transcript tells counts apart, as ``Transcript.unseen``. When the second of the two
+sources speaks, the response becomes the request's, and the highest figures of both stand; if they disagree, that is counted.
+So the sums do not depend on who spoke first. What each source told is kept beside it, for the last ``Limits.responses``
+responses; one of these counts in two sums: its claim, which is what a session's row shows, and its cell of ``ledger``.
+
+An old transcript records running totals and no ids: there each change counts by its place in the file, and cannot be joined.
 
 Pure: the part of ``fold`` for what things cost.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from actors.registry.claims import Claim
-from actors.registry.state import State, Tokens
+from actors.registry.ledger import NO_TOKENS, Cell, Tokens, standing
+from actors.registry.state import Flight, Response, State
 from actors.registry.tables import transcript_of
-from schemas.events import Usage
-from schemas.identity import SessionId
+from schemas.envelope import Recorded
+from schemas.events import RequestCancelled, RequestCompleted, RequestFailed, RequestRetried, TranscriptUsageRecorded, Usage
+from schemas.identity import SessionId, process_session
 
-_NOTHING: Tokens = (0, 0, 0, 0, 0)
-
-
-def counted(state: State, session: SessionId, claim: Claim, response: str, usage: Usage) -> None:
-    """Count what a request tells of a response."""
-    key = (session, response)
-    known = state.responses.get(key)
-    if known is None:
-        _remember(state, key, claim, _add(claim, _NOTHING, _tokens(usage)))
-        return
-    owner, before = known
-    if owner.process is None and (held := state.transcripts.get(session)) is not None and owner is held.unseen:
-        _add(owner, before, _NOTHING)
-        before = _add(claim, _NOTHING, before)
-        owner = claim
-    state.responses[key] = (owner, _add(owner, before, _highest(before, _tokens(usage))))
+Outcome = RequestCompleted | RequestFailed | RequestCancelled
+_DAY: Final = 10  # of ``2026-11-21T01:50:01.123456Z``
 
 
-def transcribed(state: State, session: SessionId, response: str, usage: Usage) -> None:
+def ended(state: State, claim: Claim, flight: Flight, event: Recorded, data: Outcome) -> None:
+    """Count a request and what its response cost."""
+    cell = _cell(state, claim, flight, event, data.provider, data.served_model or data.sent_model or data.requested_model)
+    cell.requests += 1
+    if isinstance(data, RequestFailed):
+        cell.failures += 1
+    elif isinstance(data, RequestCancelled):
+        cell.cancellations += 1
+    if data.usage is not None:
+        _asked(state, claim, cell, data.response or data.request, _tokens(data.usage))
+
+
+def retried(state: State, claim: Claim, flight: Flight, event: Recorded, data: RequestRetried) -> None:
+    """Count a failure for the provider that a request left; the request itself counts where it ends."""
+    choice = flight.choice
+    model = None if choice is None else choice.routed.sent_model or choice.routed.requested_model
+    _cell(state, claim, flight, event, data.provider, model).failures += 1
+
+
+def transcribed(state: State, event: Recorded, data: TranscriptUsageRecorded, provider: str, cwd: str) -> None:
     """Count what a transcript tells of a response: for its request when there was one, otherwise apart."""
-    key = (session, response)
+    key = (data.session, data.response or f"{data.file}:{data.offset}")
+    told = _tokens(data.usage)
     known = state.responses.get(key)
-    if known is None:
-        transcript = transcript_of(state, session)
-        if transcript.unseen is None:
-            transcript.unseen = Claim(session, None)
-        _remember(state, key, transcript.unseen, _add(transcript.unseen, _NOTHING, _tokens(usage)))
+    if known is not None:
+        _count(known, -1)
+        known.read = told if known.read is None else _highest(known.read, told)
+        _count(known, 1)
         return
-    owner, before = known
-    state.responses[key] = (owner, _add(owner, before, _highest(before, _tokens(usage))))
+    transcript = transcript_of(state, data.session)
+    if transcript.unseen is None:
+        transcript.unseen = Claim(data.session, None)
+    day = event.stamp.recordedtime[:_DAY]
+    cell = state.ledger.cell((day, data.session, f"agent:{provider}", data.model or "", cwd, False))
+    _remember(state, key, Response(transcript.unseen, cell, None, told))
 
 
-def _remember(state: State, key: tuple[SessionId, str], owner: Claim, now: Tokens) -> None:
+def _asked(state: State, claim: Claim, cell: Cell, response: str, told: Tokens) -> None:
+    """Count what a request tells of a response."""
+    key = (claim.session, response)
+    known = state.responses.get(key)
+    if known is not None and known.asked is not None and _apart(standing(known.cell).key[2], cell.key[2]):
+        key = (claim.session, f"{response}\0{cell.key[2]}")
+        known = state.responses.get(key)
+    if known is None:
+        _remember(state, key, Response(claim, cell, told, None))
+        return
+    _count(known, -1)
+    if known.asked is None:
+        known.owner, known.cell, known.asked = claim, cell, told
+    else:
+        known.asked = _highest(known.asked, told)
+    _count(known, 1)
+
+
+def now(known: Response) -> Tokens:
+    """Return what counts of a response: the highest figures that were told."""
+    asked, read = known.asked, known.read
+    if asked is None or read is None:
+        return asked or read or NO_TOKENS
+    return _highest(asked, read)
+
+
+def _cell(  # noqa: PLR0917 - what a request's cell follows from
+    state: State, claim: Claim, flight: Flight, event: Recorded, provider: str | None, model: str | None
+) -> Cell:
+    """Return where a request counts; one in the name of a conversation that is another's counts for its own process."""
+    session = claim.session
+    if claim.rejected and claim.process is not None:
+        session = process_session(claim.process)
+    day = event.stamp.recordedtime[:_DAY]
+    return state.ledger.cell((day, session, provider or "", model or "", claim.cwd or "", flight.auxiliary))
+
+
+def _apart(one: str, other: str) -> bool:
+    """Tell whether two providers are known to be different ones."""
+    return bool(one and other) and one != other
+
+
+def _count(known: Response, sign: int) -> None:
+    """Count a response in both its sums, or take it out of them."""
+    told = now(known)
+    if sign < 0:
+        told = (-told[0], -told[1], -told[2], -told[3], -told[4])
+    cell = known.cell = standing(known.cell)
+    cell.add(told)
+    cell.responses += sign
+    asked, read = known.asked, known.read
+    if asked is None:
+        cell.transcribed += sign
+    elif read is not None and read != asked:
+        cell.differing += sign
+    claim = known.owner
+    claim.used = True
+    claim.input += told[0]
+    claim.cached_input += told[1]
+    claim.output += told[2]
+    claim.reasoning += told[3]
+    claim.total += told[4]
+
+
+def _remember(state: State, key: tuple[SessionId, str], known: Response) -> None:
     if len(state.responses) >= state.limits.responses:
         del state.responses[next(iter(state.responses))]
-    state.responses[key] = (owner, now)
+    state.responses[key] = known
+    _count(known, 1)
 
 
 def _tokens(usage: Usage) -> Tokens:
@@ -61,6 +143,8 @@ def _tokens(usage: Usage) -> Tokens:
 
 
 def _highest(one: Tokens, other: Tokens) -> Tokens:
+    if one == other:
+        return one
     return (
         max(one[0], other[0]),
         max(one[1], other[1]),
@@ -68,14 +152,3 @@ def _highest(one: Tokens, other: Tokens) -> Tokens:
         max(one[3], other[3]),
         max(one[4], other[4]),
     )
-
-
-def _add(claim: Claim, before: Tokens, now: Tokens) -> Tokens:
-    """Move a claim's tallies from what a response counted before to what it counts now."""
-    claim.used = True
-    claim.input += now[0] - before[0]
-    claim.cached_input += now[1] - before[1]
-    claim.output += now[2] - before[2]
-    claim.reasoning += now[3] - before[3]
-    claim.total += now[4] - before[4]
-    return now

@@ -14,6 +14,7 @@ from schemas.events.values import (
     Id,
     Milliseconds,
     Path,
+    Percent,
     ThreadKind,
     Usage,
     event,
@@ -97,6 +98,26 @@ class TranscriptUsageRecorded(Struct, frozen=True, kw_only=True, gc=False):
     usage: Usage
     turn: Id | None = None
     model: Line | None = None
+
+
+@event
+class TranscriptQuotaObserved(Struct, frozen=True, kw_only=True, gc=False):
+    """The agent recorded how much of a quota window its own account has used; told when that has changed.
+
+    ``window`` is the limit's name, ``minutes`` the window's length (None: not told), ``resets_at`` RFC 3339.
+    """
+
+    TYPE: ClassVar[str] = "transcript.quota_observed"
+    session: SessionId
+    file: Word
+    offset: Count
+    thread: Id
+    window: Word
+    used_percent: Percent
+    minutes: Count | None = None
+    resets_at: Word = ""
+    at: Word = ""
+    agent_provider: Word = ""
 
 
 @event

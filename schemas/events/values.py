@@ -15,6 +15,7 @@ Id = Annotated[str, Meta(max_length=200)]
 Path = Annotated[str, Meta(max_length=4096)]
 Count = Annotated[int, Meta(ge=0)]
 Milliseconds = Annotated[float, Meta(ge=0)]
+Percent = Annotated[float, Meta(ge=0)]
 
 Dialect = Literal[
     "openai.responses", "openai.chat", "anthropic.messages", "gemini.generate", "auggie", "openai.other", "unknown"
