@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from actors.cli import complete
+from actors.cli import app_routing, complete
 from actors.cli.failures import EXIT_CODES, INTERRUPTED, OK
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ config = typer.Typer(help="The configuration file.", no_args_is_help=True, rich_
 app.add_typer(history, name="history", epilog=EXIT_CODES)
 app.add_typer(events, name="events")
 app.add_typer(config, name="config")
+app_routing.register(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in a stable shape.")]
 All = Annotated[bool, typer.Option("--all", help="List everything: unproven and gone sessions too.")]

@@ -33,6 +33,31 @@ def providers(incomplete: str) -> list[str]:
     return _offered(_providers(), incomplete)
 
 
+def any_provider(incomplete: str) -> list[str]:
+    """Offer every provider that is configured, disabled ones too."""
+    return _offered(_any_provider(), incomplete)
+
+
+def targets(incomplete: str) -> list[str]:
+    """Offer what can be pinned: verified sessions and the terminals of sessions; the shell itself knows folders."""
+    return _offered(_targets(), incomplete)
+
+
+def pinned(incomplete: str) -> list[str]:
+    """Offer what is pinned."""
+    return _offered(_pinned(), incomplete)
+
+
+def policies(incomplete: str) -> list[str]:
+    """Offer what a pin can do when it cannot be kept."""
+    return _offered(iter(("fallback", "fail", "ask")), incomplete)
+
+
+def dialects(incomplete: str) -> list[str]:
+    """Offer what a provider can speak."""
+    return _offered(_dialects(), incomplete)
+
+
 def _offered(names: Iterator[str], incomplete: str) -> list[str]:
     found: list[str] = []
     with contextlib.suppress(Exception):  # a shell that waits for a word is no place for an error
@@ -67,3 +92,38 @@ def _providers() -> Iterator[str]:
 
     config = load_config(Paths.default(os.environ))
     yield from sorted({"echo", *(name for name, provider in config.providers.items() if provider.enabled)})
+
+
+def _any_provider() -> Iterator[str]:
+    from actors.runtime.config_file import load_config  # noqa: PLC0415
+    from actors.runtime.paths import Paths  # noqa: PLC0415
+
+    yield from sorted({"echo", *load_config(Paths.default(os.environ)).providers})
+
+
+def _targets() -> Iterator[str]:
+    from actors.cli import bus  # noqa: PLC0415
+    from actors.cli.tail import names_of  # noqa: PLC0415
+    from schemas.commands import ListSessions  # noqa: PLC0415
+
+    rows = bus.ask(ListSessions()).sessions
+    for row in rows:
+        if row.verdict == "verified":
+            yield from reversed(names_of(row))
+    yield from sorted({row.terminal for row in rows if row.terminal is not None})
+
+
+def _pinned() -> Iterator[str]:
+    from actors.runtime.config_file import load_config  # noqa: PLC0415
+    from actors.runtime.paths import Paths  # noqa: PLC0415
+
+    for pin in load_config(Paths.default(os.environ)).pins:
+        yield pin.target
+
+
+def _dialects() -> Iterator[str]:
+    from typing import get_args  # noqa: PLC0415
+
+    from schemas.config import ServedDialect  # noqa: PLC0415
+
+    yield from get_args(ServedDialect)
