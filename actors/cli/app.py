@@ -167,6 +167,34 @@ def explain(
     explain_session(session, json=json)
 
 
+@app.command(epilog=EXIT_CODES)
+def usage(
+    by: Annotated[
+        str, typer.Option(help="session, provider, model, project or day.", autocompletion=complete.ledger_keys)
+    ] = "session",
+    since: Annotated[str | None, typer.Option(help="Only from this day on (2026-11-21, UTC).")] = None,
+    session: Annotated[
+        str | None, typer.Option(help="Only this session: any unique prefix of an id.", autocompletion=complete.sessions)
+    ] = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="The last responses instead, with who told what; disagreements first.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what was used and what it costs: every response once, whoever told of it."""
+    from actors.cli.usage import show_usage  # noqa: PLC0415
+
+    show_usage(by=by, since=since, session=session, audit=audit, json=json)
+
+
+@app.command(epilog=EXIT_CODES)
+def quota(json: Json = False) -> None:
+    """Show providers' quota windows: how much is used, when they are open again, and who said so."""
+    from actors.cli.quota import show_quota  # noqa: PLC0415
+
+    show_quota(json=json)
+
+
 @app.command(epilog=f"{EXIT_CODES} Here 1 means that there is a problem.")
 def doctor(json: Json = False) -> None:
     """Say what is wrong or cannot be known on this computer, and what to do about it."""

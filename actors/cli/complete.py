@@ -48,6 +48,11 @@ def pinned(incomplete: str) -> list[str]:
     return _offered(_pinned(), incomplete)
 
 
+def ledger_keys(incomplete: str) -> list[str]:
+    """Offer what usage can be summed by."""
+    return _offered(iter(("session", "provider", "model", "project", "day")), incomplete)
+
+
 def policies(incomplete: str) -> list[str]:
     """Offer what a pin can do when it cannot be kept."""
     return _offered(iter(("fallback", "fail", "ask")), incomplete)

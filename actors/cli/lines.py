@@ -28,6 +28,8 @@ _SHOWN: Final = {  # of the busiest facts only what a reader looks for; `--json`
     "transcript.turn_started": ("thread", "turn", "trigger"),
     "transcript.turn_ended": ("outcome", "code", "duration_ms", "thread", "turn"),
     "transcript.usage_recorded": ("usage", "model", "response"),
+    "transcript.quota_observed": ("agent_provider", "window", "minutes", "used_percent", "resets_at"),
+    "provider.quota_observed": ("provider", "window", "minutes", "used_percent", "remaining", "resets_at", "exhausted"),
     "transcript.settings_changed": ("agent_provider", "model", "cwd", "approval_policy", "sandbox"),
 }
 _NAMED_BY_SUBJECT: Final = frozenset(("session", "request", "launch", "actor", "process"))

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from actors.transcripts import codex_limits
 from actors.transcripts.facts import (
     Fact,
     Id,
@@ -136,6 +137,7 @@ class _Event(Struct):
     duration_ms: float | None = None
     reason: Raw = _NOTHING
     info: _Info | None = None
+    rate_limits: Raw = _NOTHING
     thread_settings: _Applied | None = None
 
 
@@ -297,6 +299,14 @@ def _usage(thread: Thread, spot: Spot, tokens: _Tokens, response: str, turn: str
 
 
 def _token_count(thread: Thread, spot: Spot, event: _Event) -> Told:
+    """Tell the quota windows that have changed, and a usage where running totals are all there is of it."""
+    before = thread.ignored
+    thread, quotas = codex_limits.told(thread, spot, event.rate_limits)
+    thread, facts = _running_total(thread, spot, event)
+    return (replace(thread, ignored=before) if quotas else thread), (*facts, *quotas)
+
+
+def _running_total(thread: Thread, spot: Spot, event: _Event) -> Told:
     """Tell a usage from running totals, in files that do not record each response (those lines have no ordinal)."""
     total = event.info.total_token_usage if event.info else None
     last = event.info.last_token_usage if event.info else None

@@ -17,6 +17,7 @@ from msgspec import Meta, Raw, Struct
 
 from schemas.events import (
     TranscriptLineRejected,
+    TranscriptQuotaObserved,
     TranscriptSeen,
     TranscriptSettingsChanged,
     TranscriptTurnEnded,
@@ -31,6 +32,7 @@ Fact = (
     | TranscriptTurnStarted
     | TranscriptTurnEnded
     | TranscriptUsageRecorded
+    | TranscriptQuotaObserved
     | TranscriptSettingsChanged
     | TranscriptLineRejected
 )
@@ -89,13 +91,22 @@ class Held(Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str | None = None
 
 
+class Limit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A quota window as it was told last; ``resets`` in seconds of Unix time, 0 when it was not told."""
+
+    name: str
+    minutes: int = 0
+    used: float = 0.0
+    resets: int = 0
+
+
 class Thread(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What has been read of a file so far, as much as the meaning of its next line depends on.
 
     ``session`` and ``thread`` are empty until the file has said whose it is; ``refused``: it cannot say so any more.
     ``turn`` is the turn that runs, ``prompt`` the last message that may begin one. ``records``: each response's usage is
     recorded by its id, so running totals (``total``, the last one) say nothing new. ``last_request`` is the request whose
-    usage was told last. ``rejected`` and ``ignored`` count lines.
+    usage was told last, ``limits`` are the quota windows that were told. ``rejected`` and ``ignored`` count lines.
     """
 
     session: str = ""
@@ -109,6 +120,7 @@ class Thread(Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: int = 0
     held: Held | None = None
     last_request: str = ""
+    limits: tuple[Limit, ...] = ()
     refused: bool = False
     rejected: int = 0
     ignored: int = 0
@@ -189,4 +201,18 @@ def printable(text: str, what: str) -> str:
     return text
 
 
-__all__ = ["Fact", "Held", "Id", "Line", "Path", "Place", "RejectedError", "Settings", "Spot", "Thread", "Tokens", "Word"]
+__all__ = [
+    "Fact",
+    "Held",
+    "Id",
+    "Limit",
+    "Line",
+    "Path",
+    "Place",
+    "RejectedError",
+    "Settings",
+    "Spot",
+    "Thread",
+    "Tokens",
+    "Word",
+]

@@ -52,7 +52,8 @@ THIRD_PARTY = {
 PURE = (
     *(f"schemas.{name}" for name in ("codec", "commands", "config", "envelope", "evidence", "identity", "ids")),
     *(f"schemas.{name}" for name in ("config_lines", "config_reader", "config_rules")),
-    *(f"schemas.{name}" for name in ("launch", "rows", "upcast")),
+    *(f"schemas.{name}" for name in ("launch", "prices", "rows", "upcast")),
+    "actors.gateway.spending",
     *(
         f"schemas.events.{name}"
         for name in ("actors", "processes", "providers", "requests", "sessions", "transcripts", "values")
@@ -70,7 +71,7 @@ PURE = (
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
     *(f"actors.discovery.{name}" for name in ("account", "codex_daemon", "endpoints", "holdings", "portrait", "terms")),
     "actors.discovery.websocket",
-    *(f"actors.transcripts.{name}" for name in ("claude", "codex", "facts", "lines", "story", "tree")),
+    *(f"actors.transcripts.{name}" for name in ("claude", "codex", "codex_limits", "facts", "lines", "story", "tree")),
     *(f"actors.rollout.{name}" for name in ("announcing", "looking", "tracking", "waiting")),
     *(f"actors.probe.windows.{name}" for name in ("command_line", "layout", "tables")),
     *(f"actors.probe.{name}" for name in ("always_survey", "by_tuple", "macos.records")),
@@ -188,7 +189,7 @@ def test_pure_modules_know_no_clock_chance_or_environment(name: str) -> None:
 
 
 def test_every_pure_module_of_the_registry_stands_in_the_list() -> None:
-    shells = {"actors.registry", "actors.registry.__main__", "actors.registry.actor"}
+    shells = {"actors.registry", "actors.registry.__main__", "actors.registry.actor", "actors.registry.prices"}
     assert {name for name in modules() if name.startswith("actors.registry")} - shells <= set(PURE)
 
 
