@@ -43,6 +43,11 @@ class Fields:
         """Tell whether no name came twice."""
         return len(self._first) == len(self.pairs)
 
+    @property
+    def names(self) -> str:
+        """Return every name once, in lower case, with blanks between."""
+        return " ".join(self._first)
+
     def get(self, name: str, default: str = "") -> str:
         """Return what a name says first."""
         return self._first.get(name, default)

@@ -30,6 +30,7 @@ _SINGLE: Final = (
     "transfer-encoding",
     "user-agent",
 )
+_SMUGGLED: Final = frozenset((*_SINGLE, "connection", "authorization", "expect", "upgrade", "x-api-key"))
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 VERSIONS: Final = ("1.1", "1.0")
 
@@ -48,6 +49,17 @@ _TEXTS: Final = {
 }
 
 
+def check_target(target: bytes) -> None:
+    """Refuse a target that is not of the origin form: a proxy's, a server's as a whole, or one with a fragment.
+
+    Raises:
+        FramingError: it is.
+
+    """
+    if not target.startswith(b"/") or b"#" in target:
+        raise FramingError("malformed")
+
+
 def check_request(fields: Fields, version: str) -> None:
     """Refuse a request whose head is ambiguous.
 
@@ -63,6 +75,8 @@ def check_request(fields: Fields, version: str) -> None:
         raise FramingError("malformed")
     if "transfer-encoding" in fields and (version == "1.0" or fields.get("transfer-encoding").lower() != "chunked"):
         raise FramingError("malformed")
+    if "_" in (names := fields.names) and any(name.replace("_", "-") in _SMUGGLED for name in names.split() if "_" in name):
+        raise FramingError("malformed")  # a provider's framework may read it as the field that is meant
     if "sec-websocket-key1" in fields:  # a draft whose requests have bytes behind their head that no length announces
         raise FramingError("malformed")
 

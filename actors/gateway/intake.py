@@ -7,7 +7,8 @@ Nothing is thrown at the caller of ``feed``: what is wrong with a head is in ``r
 request's ``broken``, and from then on bytes are ignored (``deaf``), since nobody can say where the next message begins.
 
 llhttp keeps no bounds of its own, so every kind of byte has one here: a head by its bytes until it is whole and then exactly,
-trailers (dropped) as header fields are, and bytes that bring a body no further (chunk extensions, trailers) as one field is.
+trailers (dropped) as header fields are, bytes that bring a body no further (chunk extensions, trailers) as one field is, and
+all that frames a body by a multiple of that.
 Requests that stand behind each other in one read are at most ``limits.PIPELINED``; those beyond are not taken, and the
 connection ends when the others are answered, as HTTP allows.
 
@@ -23,9 +24,10 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from actors.gateway import limits
 from actors.gateway.fields import Fields
-from actors.gateway.framing import HEAD, FramingError, check_request
+from actors.gateway.framing import HEAD, FramingError, check_request, check_target
 
 _BARREN: Final = 2 * limits.HEADER_FIELD
+_FRAMING: Final = 8  # what frames a body of chunks of one byte is six times as long as the body
 _PASSAGE: Final = "/t/"
 
 
@@ -88,7 +90,20 @@ class _FullError(Exception):
 class Intake:
     """Requests from one connection's bytes."""
 
-    __slots__ = ("_barren", "_begun", "_head", "_moved", "_parser", "_raw", "_request", "_url", "deaf", "refusal", "requests")
+    __slots__ = (
+        "_barren",
+        "_begun",
+        "_came",
+        "_head",
+        "_moved",
+        "_parser",
+        "_raw",
+        "_request",
+        "_url",
+        "deaf",
+        "refusal",
+        "requests",
+    )
 
     def __init__(self) -> None:
         self.requests: deque[Request] = deque()
@@ -98,6 +113,7 @@ class Intake:
         self._begun = False  # a head has begun
         self._head = 0
         self._barren = 0
+        self._came = 0  # for the body that is awaited
         self._moved = False
         self._url = b""
         self._raw: list[tuple[bytes, bytes]] = []
@@ -139,8 +155,12 @@ class Intake:
     def _bound(self, size: int, *, begun: bool) -> None:
         """Count what came of something that is not whole; ``begun``: nothing else can have come with it."""
         if self._request is not None:
-            self._barren = 0 if self._moved else self._barren + size
-            if self._barren > _BARREN:
+            if self._moved:
+                self._barren = 0
+            else:
+                self._barren += size
+            self._came += size
+            if self._barren > _BARREN or self._came - _FRAMING * self._request.size > limits.MIB:
                 self._fail(None)
         elif self._begun and begun:
             self._head += size
@@ -177,9 +197,11 @@ class Intake:
             return
         version, fields = parser.get_http_version(), Fields.read(self._raw)
         check_request(fields, version)
+        if (method := parser.get_method()) != b"CONNECT":  # which is refused as a method
+            check_target(self._url)
         upgrade = parser.should_upgrade()
         self._request = Request(
-            parser.get_method().decode(),
+            method.decode(),
             self._url.decode("utf-8", "surrogateescape"),
             version,
             fields,
@@ -187,6 +209,7 @@ class Intake:
             upgrade=upgrade,
         )
         self._begun = False
+        self._came = 0
         self._moved = True
         self._raw = []
         self.requests.append(self._request)
