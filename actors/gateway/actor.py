@@ -25,6 +25,7 @@ from actors.gateway.hooks import Hooks
 from actors.gateway.identity import Identity
 from actors.gateway.reload import Loaded, Reload, load
 from actors.gateway.server import CallerServer
+from actors.gateway.spending_book import SpendingBook
 from actors.gateway.throttle import Throttle
 from actors.gateway.upstream import UpstreamPool
 from actors.probe import choose_probe
@@ -73,7 +74,14 @@ async def main(actor: Actor) -> None:
     async with anyio.create_task_group() as tasks:
         hooks = Hooks(door, identity, teller.of_process)
         conductor = Conductor(
-            door, identity, pool, loaded.providers, hooks=hooks, tell=teller.of_request, new_id=actor.source.new_id
+            door,
+            identity,
+            pool,
+            loaded.providers,
+            hooks=hooks,
+            log=actor.log,
+            tell=teller.of_request,
+            new_id=actor.source.new_id,
         )
         throttle = conductor.throttle = Throttle(
             config.gateway.session_requests,
@@ -83,11 +91,13 @@ async def main(actor: Actor) -> None:
         )
         book = HealthBook(actor.paths.state / "gateway", config.breaker, teller.of_process, actor.log)
         conductor.health_book = book
+        spending = SpendingBook(config, actor.paths, actor.connection, tell=teller.of_process, clock=actor.clock, log=actor.log)
+        conductor.spending = spending
         reload = Reload(
             actor.paths,
             loaded,
             environ=os.environ,
-            swap=lambda fresh: _take_over(fresh, conductor, throttle, book),
+            swap=lambda fresh: _take_over(fresh, conductor, throttle, book, spending),
             tell=teller.of_process,
             now=actor.clock,
             log=actor.log,
@@ -105,6 +115,7 @@ async def main(actor: Actor) -> None:
         tasks.start_soon(outbox.run)
         tasks.start_soon(identity.run)
         tasks.start_soon(book.run)
+        tasks.start_soon(spending.run)
         await identity.launches.refresh()
         listeners = [await asyncio.get_running_loop().create_server(server, sock=one) for one in listening]
         tasks.start_soon(_sweep, server, conductor, pool, throttle)
@@ -138,10 +149,11 @@ async def _sweep(server: CallerServer, conductor: Conductor, pool: UpstreamPool,
         await anyio.sleep(limits.SWEEP)
 
 
-def _take_over(loaded: Loaded, conductor: Conductor, throttle: Throttle, book: HealthBook) -> None:
+def _take_over(loaded: Loaded, conductor: Conductor, throttle: Throttle, book: HealthBook, spending: SpendingBook) -> None:
     """Put a changed configuration where it is used, between two requests."""
     conductor.providers = loaded.providers
     book.rules = loaded.config.breaker
+    spending.configured(loaded.config)
     throttle.limit = loaded.config.gateway.session_requests
     throttle.window = loaded.config.gateway.session_window
 

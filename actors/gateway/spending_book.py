@@ -51,7 +51,7 @@ _UNREAD: Final = "what was spent before this start of the gateway is not known i
 class SpendingBook:
     """What was spent, at this moment. ``active``: there are budgets; without any, nobody need call anything here.
 
-    ``tell`` publishes a fact under a subject and an id.
+    ``tell`` publishes a fact under a subject and an id; ``clock`` tells Unix time in nanoseconds.
     """
 
     def __init__(
@@ -59,12 +59,15 @@ class SpendingBook:
         config: Config,
         paths: Paths,
         connect_to: Callable[[], Connection],
+        *,
         tell: Callable[[str, Any, str | None], None],
+        clock: Callable[[], int],
         log: Any,
     ) -> None:
         self._paths = paths
         self._connect_to = connect_to
         self._tell = tell
+        self._clock = clock
         self._log = log
         self._rules = Rules()
         self._spending = Spending()
@@ -201,7 +204,7 @@ class SpendingBook:
     # ------------------------------------------------------------------------------------------------ time
 
     def _today(self) -> str:
-        now = time.localtime()
+        now = time.localtime(self._clock() // 1_000_000_000)
         date = (now.tm_year, now.tm_mon, now.tm_mday)
         if date != self._date:
             self._date, self._day = date, f"{now.tm_year:04d}-{now.tm_mon:02d}-{now.tm_mday:02d}"

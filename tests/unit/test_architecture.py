@@ -34,6 +34,7 @@ THIRD_PARTY = {
         "bus.",
         *(f"actors.{name}." for name in ("discovery", "gateway", "rollout", "transcripts")),
         *(f"actors.runtime.{name}" for name in ("checkpoint", "config_edit", "config_text")),
+        "actors.registry.state",
     ),
     "orjson": ("schemas.", "actors."),
     "platformdirs": ("actors.runtime.paths",),
