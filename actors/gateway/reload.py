@@ -7,7 +7,8 @@ once it is seen twice alike, so that a file is not read while an editor writes i
 (``refresh``) is not kept waiting for that. Reading, checking and asking for keys happen in a worker thread too; only then
 is the new state put in the place of the old one, in one step between requests: what a request has begun with it keeps.
 
-What cannot be used changes nothing: it is told once (``config.refused``) and stands in ``refused`` until it is mended. Neither
+What cannot be used changes nothing: it is told once (``config.refused``) and stands in ``refused`` until it is mended, which is
+looked for every few seconds, since what was missing may be a key that stands elsewhere. Neither
 does a file that is gone: only a start takes that for an empty one. What changed is told by names, never values
 (``config.changed``), a pin by ``pin.placed`` and ``pin.removed``. Every start tells the pins and the default provider anew,
 since the journal forgets; which pins were told is kept in a file, so that one which went meanwhile is told to be gone.
@@ -44,21 +45,23 @@ from schemas.envelope import subject
 from schemas.events import ConfigChanged, ConfigRefused, PinPlaced, PinRemoved
 
 LOOK: Final = 0.2
+RETRY: Final = 25  # looks at a refused file until it is read again: a key may be there now
 _FILE: Final = "gateway_pins.json"
 _SUBJECT: Final = subject("config", "file")
 _LARGEST: Final = 4 << 20
 
 Key = tuple[PinKind, str]
 Tell = Callable[[str, Any, str | None], None]
-_Signs = tuple[object, ...]
+_Signs = tuple[tuple[int, ...], ...]
 
 
 class Loaded(Struct, frozen=True):
-    """A configuration that can be used, with everything that was made from it."""
+    """A configuration that can be used, with everything that was made from it; ``signs`` are of the files that it is from."""
 
     config: Config
     providers: Providers
     digest: str
+    signs: _Signs = ()
 
 
 def load(paths: Paths, environ: Mapping[str, str], *, must_exist: bool) -> Loaded:
@@ -69,15 +72,17 @@ def load(paths: Paths, environ: Mapping[str, str], *, must_exist: bool) -> Loade
 
     """
     file = paths.config_file
+    own = _signs(file)  # before it is read: what changes from here on is seen as a change
     text, facts = read_config_text(file)
     if facts is None and must_exist:
         raise ConfigError(str(file), 0, "", "is gone", "put it back, or restart Tabwire to begin without it")
     config = Config() if facts is None else parse_config(text, str(file))
+    signs = (own, *_key_signs(config))
     providers = build_providers(config, environ, file)
     for upstream in providers.upstreams.values():
         if upstream.key is not None:
             register_secret(upstream.key.reveal())
-    return Loaded(config, providers, blake2s(text.encode(), digest_size=16).hexdigest())
+    return Loaded(config, providers, blake2s(text.encode(), digest_size=16).hexdigest(), signs)
 
 
 class Reload:
@@ -103,8 +108,9 @@ class Reload:
         self._now = now
         self._log = log
         self._one_at_a_time = anyio.Lock()
-        self._existed = paths.config_file.exists()
-        self._signs: _Signs = ()
+        self._existed = bool(loaded.signs[0])
+        self._signs = loaded.signs
+        self._looks = 0  # at a file that was refused
         self._told: dict[Key, Pin] = {}
 
     @property
@@ -119,14 +125,13 @@ class Reload:
         for kind, target in await anyio.to_thread.run_sync(self._told_before):
             self._told[kind, target] = Pin(provider="")
         await self._tell_pins("unpinned", again=True)
-        self._signs = await anyio.to_thread.run_sync(self._look)
-        if await anyio.to_thread.run_sync(self._is_other_than_at_start):
-            await self.refresh()
         seen = self._signs
         while True:
             await anyio.sleep(LOOK)
             signs = await anyio.to_thread.run_sync(self._look)
-            if signs != self._signs and signs == seen:
+            self._looks = self._looks + 1 if self.refused else 0
+            if (signs != self._signs and signs == seen) or self._looks >= RETRY:
+                self._looks = 0
                 await self.refresh()
             elif any(is_expired(pin, self.time) for pin in self._told.values()):
                 await self._tell_pins("expired")
@@ -141,7 +146,8 @@ class Reload:
             except ConfigError as error:
                 self._refuse(error)
                 return self.refused
-            self._existed = self._existed or self._paths.config_file.exists()
+            self._existed = self._existed or bool(loaded.signs[0])
+            self._signs = loaded.signs
             self._take_over(loaded)
             await self._tell_pins(reason)
         return ""
@@ -219,16 +225,12 @@ class Reload:
 
     def _look(self) -> _Signs:
         """Return what changes when the file does, or one that a key is read from."""
-        keys = {one.key[5:] for one in self.loaded.config.providers.values() if one.key.startswith("file:")}
-        return tuple(_signs(Path(file)) for file in (str(self._paths.config_file), *sorted(keys)))
+        return (_signs(self._paths.config_file), *_key_signs(self.loaded.config))
 
-    def _is_other_than_at_start(self) -> bool:
-        """Tell whether the file was changed between the start's reading and the first look."""
-        try:
-            text, _ = read_config_text(self._paths.config_file)
-        except ConfigError:
-            return True
-        return blake2s(text.encode(), digest_size=16).hexdigest() != self.loaded.digest
+
+def _key_signs(config: Config) -> _Signs:
+    files = {one.key[5:] for one in config.providers.values() if one.key.startswith("file:")}
+    return tuple(_signs(Path(file)) for file in sorted(files))
 
 
 def _signs(file: Path) -> tuple[int, ...]:
