@@ -13,10 +13,12 @@ from actors.gateway import moves
 from actors.gateway.admission import Door, check_passage
 from actors.gateway.advisers import HealthAdviser, NoBudgets, NoHealth, NoThrottle, SpendingAdviser, ThrottleAdviser
 from actors.gateway.aside import PLACES, Aside, Health
+from actors.gateway.catalogue import Catalogue, ListOfModels, passes_on
 from actors.gateway.head import read_head
 from actors.gateway.hooks import Hooks
 from actors.gateway.identity import Identity
 from actors.gateway.intake import Request
+from actors.gateway.models import wanted
 from actors.gateway.performance import Performance
 from actors.gateway.providers import Providers
 from actors.gateway.server import CallerConnection, Performer
@@ -34,6 +36,7 @@ class Conductor:
         providers: Providers,
         *,
         hooks: Hooks,
+        log: Any,
         tell: Callable[[str, Any, str, str | None], str],
         new_id: Callable[[int], str],
     ) -> None:
@@ -42,6 +45,7 @@ class Conductor:
         self.pool = pool
         self.providers = providers
         self.hooks = hooks
+        self.catalogue = Catalogue(pool, log)
         self.tell = tell
         self.new_id = new_id
         self.loop = asyncio.get_running_loop()  # asked once: each asking is a system call
@@ -74,6 +78,17 @@ class Conductor:
         if refusal is not None or head.target.place in PLACES:
             self.strangers += refusal is not None
             return Aside(line, request, head, door=self.door, health=self.health, hooks=self.hooks, refusal=refusal)
+        if request.method == "GET" and (asked := wanted(head)) is not None and not passes_on(self.providers, asked):
+            return ListOfModels(
+                line,
+                request,
+                head,
+                asked,
+                catalogue=self.catalogue,
+                providers=self.providers,
+                door=self.door,
+                identity=self.identity,
+            )
         return Performance(self, line, request, head)
 
     def sweep(self, now: float) -> None:

@@ -45,6 +45,11 @@ PEEK_INFLATED: Final = 8 * MIB  # a compressed request body is inflated this far
 EVENT: Final = 2 * MIB  # one event of a stream, kept until its end is seen
 JSON_ANSWER: Final = 4 * MIB
 
+# Lists of models, as providers tell them.
+MODELS_DEADLINE: Final = 3.0
+MODELS_KEPT: Final = 60.0
+MODELS_FAILED_KEPT: Final = 5.0
+
 # What an agent's hook may report: content stands in it beside the few fields that are read.
 HOOK_BODY: Final = 4 * MIB
 HOOK_DEADLINE: Final = 2.0
