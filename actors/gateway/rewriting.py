@@ -32,7 +32,10 @@ from actors.gateway.peek import BOM, REASONING, Inflated, inflate, path_with_mod
 from schemas.events import Dialect
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
-_VALUE: Final = json.JSONDecoder(strict=False)
+_VALUE: Final = json.JSONDecoder(strict=False, parse_int=float)  # an int of too many digits would be refused
+_UNCHANGED: Final = "this request has to be changed to go where it should"
+
+_BOM: Final = BOM.decode("latin-1")
 
 Cut = tuple[int, int, bytes]  # from, to, what stands there instead
 
@@ -65,14 +68,13 @@ def rewrite(body: bytes, encoding: str, path: str, dialect: Dialect, *, model: s
         return Rewritten(body, encoding, path)
     plain = _read(body, encoding)
     text = plain.decode("latin-1")
-    cuts: list[Cut] = []
+    try:
+        cuts = _cuts(text, model, strip=strip)
+    except RecursionError:
+        raise CannotRewrite(f"{_UNCHANGED}, and its body is nested too deep") from None
+    except (ValueError, IndexError):
+        raise CannotRewrite(f"{_UNCHANGED}, and its body is not a JSON object") from None
     changes = []
-    for name, start, end, value in _members(text):
-        if name == "model" and model is not None:
-            if value != model:
-                cuts.append((start, end, orjson.dumps(model)))
-        elif name == "input" and strip and isinstance(value, list):
-            cuts += _reasoning(text, start)
     if any(new for _, _, new in cuts):
         changes.append(f"model {model}")
     if left_out := sum(1 for _, _, new in cuts if not new):
@@ -89,39 +91,48 @@ def _rewrite_path(body: bytes, encoding: str, path: str, model: str | None) -> R
 
 def _read(body: bytes, encoding: str) -> bytes:
     try:
-        plain = inflate(body, encoding, limits.BODY)
-        document = orjson.loads(plain.removeprefix(BOM))  # strict, and quick to say no
+        return inflate(body, encoding, limits.BODY)
     except Inflated as problem:
-        raise CannotRewrite(
-            f"this request has to be changed to go where it should, and cannot be read: {problem}; "
-            f"send it without content-encoding, or in zstd or gzip"
-        ) from None
-    except orjson.JSONDecodeError:
-        document = None
-    if not isinstance(document, dict):
-        raise CannotRewrite("this request has to be changed to go where it should, and its body is not a JSON object")
-    return plain
+        advice = "send it without content-encoding, or in zstd or gzip"
+        raise CannotRewrite(f"{_UNCHANGED}, and cannot be read: {problem}; {advice}") from None
+
+
+def _cuts(text: str, model: str | None, *, strip: bool) -> list[Cut]:
+    """Find everything that has to change, in order.
+
+    Raises:
+        ValueError, IndexError: it is not a JSON object.
+
+    """
+    cuts: list[Cut] = []
+    for name, start, end, value in _members(text):
+        if name == "model" and model is not None:
+            if value != model:
+                cuts.append((start, end, orjson.dumps(model)))
+        elif name == "input" and strip and isinstance(value, list):
+            cuts += _reasoning(text, start)
+    return cuts
 
 
 def _members(text: str) -> Iterator[tuple[str, int, int, Any]]:
-    """Go through the outermost object: name, where its value begins and ends, and the value (its texts as single bytes).
+    """Go through the outermost object: name, where its value begins and ends, and the value (its texts as single bytes)."""
+    at = _after(text, _behind(text, _after(text, 3 if text.startswith(_BOM) else 0), "{"))
+    while text[at] != "}":
+        name, at = _VALUE.raw_decode(text, at)
+        start = _after(text, _behind(text, _after(text, at), ":"))
+        value, end = _VALUE.raw_decode(text, start)
+        yield name, start, end, value
+        at = _after(text, end)
+        if text[at] != "}":
+            at = _after(text, _behind(text, at, ","))
+    if _after(text, at + 1) != len(text):
+        raise ValueError("something follows the object")
 
-    Raises:
-        CannotRewrite: it is nested too deep.
 
-    """
-    at = _after(text, text.index("{") + 1)
-    try:
-        while text[at] != "}":
-            name, at = _VALUE.raw_decode(text, at)
-            start = _after(text, _after(text, at) + 1)  # behind the colon
-            value, end = _VALUE.raw_decode(text, start)
-            yield name, start, end, value
-            at = _after(text, end)
-            if text[at] == ",":
-                at = _after(text, at + 1)
-    except RecursionError:
-        raise CannotRewrite("this request has to be changed to go where it should, and its body is nested too deep") from None
+def _behind(text: str, at: int, char: str) -> int:
+    if text[at] != char:
+        raise ValueError(f"no {char} where one must be")
+    return at + 1
 
 
 def _reasoning(text: str, start: int) -> list[Cut]:
@@ -147,8 +158,8 @@ def _items(text: str, start: int) -> Iterator[tuple[int, int, Any]]:
         value, end = _VALUE.raw_decode(text, at)
         yield at, end, value
         at = _after(text, end)
-        if text[at] == ",":
-            at = _after(text, at + 1)
+        if text[at] != "]":
+            at = _after(text, _behind(text, at, ","))
 
 
 def _encrypted(item: Any) -> bool:
