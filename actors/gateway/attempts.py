@@ -26,7 +26,7 @@ first byte.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from actors.gateway import faults
 from actors.gateway.admission import Refusal
@@ -49,7 +49,7 @@ from actors.gateway.moves import (
 )
 from actors.gateway.outcomes import fail, refuse
 from actors.gateway.routing import Asker, Choice, Decision, Wanted, route
-from actors.gateway.state import Exchange, Plan, Result, changed, listing_of, own_fields, policy, since
+from actors.gateway.state import Exchange, Plan, Result, Stage, changed, listing_of, own_fields, policy, since
 from schemas.envelope import subject
 from schemas.events import Candidate, RequestRetried, RequestRouted
 from schemas.identity import process_session
@@ -60,7 +60,11 @@ _BAD: Final = 400
 _LINE: Final = 300
 _STREAM: Final = "text/event-stream"
 _HELD: Final = ("application/json", _STREAM)
-ENDING: Final = ("openai.responses", "anthropic.messages", "gemini.generate")  # dialects whose streams have an event that ends them
+ENDING: Final = (
+    "openai.responses",
+    "anthropic.messages",
+    "gemini.generate",
+)  # dialects whose streams have an event that ends them
 _ELSEWHERE: Final = ("rate", "quota", "overloaded", "server")
 _ONE_CONVERSATION: Final = ("tui", "exec")  # processes whose provisional session can be but one conversation
 
@@ -71,19 +75,22 @@ _ONE_CONVERSATION: Final = ("tui", "exec")  # processes whose provisional sessio
 def decide(state: Exchange, happened: BodyRead) -> Result:
     """Decide where the request goes, and begin."""
     wanted = Wanted(state.head.dialect, happened.seen, happened.owner)
-    decision = route(asker(state), wanted, happened.table, happened.health, happened.verdict, happened.wall)
+    asker = _asker(state, pinned=bool(happened.table.index))
+    decision = route(asker, wanted, happened.table, happened.health, happened.verdict, happened.wall)
     plan = Plan(decision, happened.table, happened.seen, happened.owner, happened.at, happened.wall)
-    state = changed(state, bytes_in=happened.size, plan=plan, why=decision.reason)
     if not decision.choices:
-        return _undecided(state, happened.at, decision)
-    return _attempt(state, decision.choices[0], decision.choices[1:])
+        return _undecided(changed(state, bytes_in=happened.size, plan=plan, why=decision.reason), happened.at, decision)
+    choice, *left = decision.choices
+    return _attempt(state, choice, tuple(left), why=decision.reason, bytes_in=happened.size, plan=plan)
 
 
-def asker(state: Exchange) -> Asker:
-    """Return who asks, as pins name it."""
+def _asker(state: Exchange, *, pinned: bool) -> Asker:
+    """Return who asks, as pins name it; where there are none, only a launch has a wish."""
     who = state.attribution
     if who is None:
         return Asker()
+    if not pinned:
+        return Asker(who.session, launch=who.launch)
     also: tuple[str, ...] = () if who.launch is None else (who.launch.launch,)
     if who.process is not None and who.process_kind in _ONE_CONVERSATION:
         also = (*also, process_session(who.process))
@@ -119,32 +126,32 @@ def _routed(
 # ------------------------------------------------------------------------------------------------------------ one attempt
 
 
-def _attempt(state: Exchange, choice: Choice, left: tuple[Choice, ...]) -> Result:
-    """Begin an attempt, behind the change of the body that it needs."""
+def _attempt(state: Exchange, choice: Choice, left: tuple[Choice, ...], **more: Any) -> Result:
+    """Begin an attempt, behind the change of the body that it needs; ``more`` of the state changes with it."""
+    rewrites = choice.model is not None or choice.strip
     state = changed(
         state,
-        stage="rewriting",
+        stage="rewriting" if rewrites else "connect",
         choice=choice,
         left=left,
-        attempt=state.attempt + 1,
+        attempt=more.pop("attempt", state.attempt) + 1,
         status=0,
         fault="",
         streaming=False,
         upstream_head_ms=None,
+        **more,
     )
-    if choice.model is not None or choice.strip:
-        return state, (Rewrite(choice.model, choice.strip),)
-    return _send(state, ())
+    return (state, (Rewrite(choice.model, choice.strip),)) if rewrites else _send(state, ())
 
 
 def rewritten(state: Exchange, happened: Rewritten) -> Result:
     """Send what was rewritten; what cannot be rewritten cannot go to this provider."""
     if not happened.problem:
-        return _send(state, happened.changes)
+        return _send(changed(state, stage="connect"), happened.changes)
     failed = (*state.failed, (state.provider or "", happened.problem))
     if state.left:
         why = f"{state.provider} is passed over: {happened.problem}"
-        return _attempt(changed(state, failed=failed, why=why, attempt=state.attempt - 1), state.left[0], state.left[1:])
+        return _attempt(state, state.left[0], state.left[1:], failed=failed, why=why, attempt=state.attempt - 1)
     decision = _plan(state).decision
     state = changed(state, stage="routing", choice=None, attempt=state.attempt - 1, failed=failed, why=happened.problem)
     told = Publish(state.about, _routed(state, decision, _candidates(state, decision)))
@@ -155,8 +162,7 @@ def rewritten(state: Exchange, happened: Rewritten) -> Result:
 def _send(state: Exchange, changes: tuple[str, ...]) -> Result:
     decision = _plan(state).decision
     routed = _routed(state, decision, _candidates(state, decision), changes)
-    send = Send(state.provider or "", state.sent_model or "")
-    return changed(state, stage="connect"), (Publish(state.about, routed), send)
+    return state, (Publish(state.about, routed), Send(state.provider or "", state.sent_model or ""))
 
 
 def _plan(state: Exchange) -> Plan:
@@ -182,13 +188,18 @@ def head_came(state: Exchange, happened: HeadCame) -> Result:
     status = happened.status
     if not (_OK <= status < _REDIRECT or status >= _BAD):
         return upstream_failed(state, UpstreamFailed(happened.at, "redirect", f"status {status}"))
+    stage, output = _by_head(state, happened)
     streaming = happened.content_type.startswith(_STREAM)
-    state = changed(state, status=status, streaming=streaming, upstream_head_ms=since(state, happened.at))
-    if status >= _BAD:
-        return changed(state, stage="collecting"), (Collect(),)
+    state = changed(state, stage=stage, status=status, streaming=streaming, upstream_head_ms=since(state, happened.at))
+    return state, (output,)
+
+
+def _by_head(state: Exchange, happened: HeadCame) -> tuple[Stage, Output]:
+    if happened.status >= _BAD:
+        return "collecting", Collect()
     if state.left and _holdable(state, happened.content_type) and _may_go_on(state, happened.at):
-        return changed(state, stage="held"), (HoldBack(),)
-    return _relay(state)
+        return "held", HoldBack()
+    return "response_head", Relay(own_fields(state))
 
 
 def _holdable(state: Exchange, content_type: str) -> bool:
@@ -223,8 +234,8 @@ def collected(state: Exchange, happened: Collected) -> Result:
     text = f"provider {provider!r} answered {state.status} ({state.fault})"
     if fault.kind == "encrypted_content" and (stripped := _stripped(state)) is not None:
         retried = _retried(state, "encrypted_content", text)
-        state = changed(state, why="asked once more, without the reasoning that it cannot read")
-        state, outputs = _attempt(state, stripped, state.left)
+        why = "asked once more, without the reasoning that it cannot read"
+        state, outputs = _attempt(state, stripped, state.left, why=why)
         return state, (observed, retried, *outputs)
     if fault.kind in _ELSEWHERE or (fault.kind == "auth" and not login):
         further = _next(state, happened.at, "upstream_status", text)
@@ -269,7 +280,7 @@ def _next(state: Exchange, at: float, code: str, text: str) -> Result | None:
         return None
     retried = _retried(state, code, text)
     failed = (*state.failed, (state.provider or "", text))
-    state, outputs = _attempt(changed(state, failed=failed, why=f"after {text}"), state.left[0], state.left[1:])
+    state, outputs = _attempt(state, state.left[0], state.left[1:], failed=failed, why=f"after {text}")
     return state, (retried, *outputs)
 
 

@@ -20,6 +20,9 @@ conversation to that account, or refuses the request, as ``failover.encrypted_co
 restricts nothing. ``SEVERAL`` is the owner of a conversation that was stripped once: its older reasoning belongs to other
 accounts than its newer, so all of it is left out from then on.
 
+Most requests come to a gateway of which nothing of all this is true: no pin, no launch's wish, no budget, nobody unwell. Then a
+decision depends on the dialect and the model alone, and a ``Table`` remembers it (``usual``).
+
 Pure: the same arguments always give the same decision. Must not know requests, keys or sockets.
 """
 
@@ -33,7 +36,7 @@ from msgspec import Struct
 
 from actors.gateway.health import Health, standing
 from actors.gateway.peek import Seen
-from actors.gateway.spending import Verdict
+from actors.gateway.spending import GO_ON, Verdict
 from schemas.config import ECHO, Failover, Pin
 from schemas.events import Candidate, Dialect, PinDecisionNeeded
 from schemas.identity import SessionId
@@ -43,6 +46,7 @@ SEVERAL: Final = "*"
 
 _LINE: Final = 300
 _WORD: Final = 64
+_USUAL: Final = 256  # decisions that are remembered
 _STANDS_IN: Final = "stands in if the one before it fails"
 _UNTYPED: Final = ("openai.other", "unknown")
 _DEFAULT: Final = "the default provider"
@@ -69,13 +73,17 @@ class Listing(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True):
-    """Every provider in the order of the file, every pin, and the rules; ``index`` is made from the pins."""
+    """Every provider in the order of the file, every pin, and the rules; ``index`` is made from the pins.
+
+    ``usual`` are the decisions for requests of which nothing is special, by dialect and model.
+    """
 
     listings: Mapping[str, Listing]
     pins: tuple[Pin, ...] = ()
     default: str = ECHO
     failover: Failover = Failover()
     index: Mapping[tuple[str, str], Pin] = {}
+    usual: dict[tuple[str, str | None], Decision] = {}
 
     def __post_init__(self) -> None:
         """Make the pins findable; of several for the same target the first in the file counts."""
@@ -158,6 +166,21 @@ def route(  # noqa: PLR0917 - who asks, for what, and everything that has a say 
     asker: Asker, wanted: Wanted, table: Table, health: Health, verdict: Verdict, now: float
 ) -> Decision:
     """Decide where a request goes; ``now`` is in seconds of the wall clock."""
+    if table.index or verdict is not GO_ON or health.circuits or health.blocks or asker.launch is not None or wanted.bound:
+        return _route(asker, wanted, table, health, verdict, now)
+    key = (wanted.dialect, wanted.seen.model)
+    decision = table.usual.get(key)
+    if decision is None:
+        decision = _route(asker, wanted, table, health, verdict, now)
+        if len(table.usual) >= _USUAL:
+            table.usual.clear()
+        table.usual[key] = decision
+    return decision
+
+
+def _route(  # noqa: PLR0917 - as above
+    asker: Asker, wanted: Wanted, table: Table, health: Health, verdict: Verdict, now: float
+) -> Decision:
     if verdict.stop:
         return Decision((), (), verdict.stop[:_LINE], refusal=verdict.stop, code="budget_reached")
     wish, expired = _wish(asker, table, verdict, now)

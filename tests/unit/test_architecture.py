@@ -65,6 +65,7 @@ PURE = (
     *(f"actors.registry.{name}" for name in ("replay", "requests", "rows", "sentences", "state", "statements", "status")),
     *(f"actors.registry.{name}" for name in ("ledger", "ledger_rows", "preferences", "quotas", "tables", "transcripts", "usage")),
     *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "exchange", "hook_report", "routing", "usage")),
+    *(f"actors.gateway.{name}" for name in ("attempts", "keeping", "moves", "outcomes", "state")),
     "actors.gateway.differences",
     *(f"actors.gateway.{name}" for name in ("forwarding", "head", "models", "peek", "readings", "rewriting")),
     *(f"actors.gateway.{name}" for name in ("admission", "crowd", "throttle")),
