@@ -3,9 +3,10 @@
 Theory of operation
 -------------------
 One event loop owns the ROUTER; one thread writes the journal and puts what it has committed on the PUB; one reads the
-journal. A task drains the ROUTER: PUBLISH goes to the recorder, READ to the reading thread, commands through the exchange
-table. Nobody sees what is not on disk. When more is gathered than the disk takes, the ROUTER is not drained for a while, and
-libzmq's bounded queues push back on the publishers.
+journal. The loop drains the ROUTER: PUBLISH goes to the recorder, READ to the reading thread, commands through the exchange
+table. An event that comes alone is committed and published by the loop itself (``bus.recorder``). Nobody sees what is not on
+disk. When more is gathered than the disk takes, the ROUTER is not drained for a while, and libzmq's bounded queues push back
+on the publishers.
 
 Who sent a message is what ZAP said of its connection's key, told by libzmq with every message; nothing a peer writes can
 change it. A peer that does not take its answers loses them (counted), never holds up the others.
@@ -29,6 +30,7 @@ from bus import zap
 from bus.connection import write_connection
 from bus.errors import Refusal
 from bus.exchange import Exchange, Outgoing
+from bus.frames import UnknownVerbError, decode_asked, encode_answered, encode_beat
 from bus.journal import AheadError, Journal, JournalFullError
 from bus.place import Place, bind, read_place, write_place
 from bus.protocol import (
@@ -45,13 +47,9 @@ from bus.protocol import (
     Reply,
     Request,
     Row,
-    UnknownVerbError,
     Welcome,
-    decode_asked,
-    encode_answered,
-    encode_beat,
 )
-from bus.recorder import Batch, Recorder
+from bus.recorder import MAX_HERE_EVENTS, Batch, Recorder
 from bus.salvage import open_or_salvage
 from bus.sequencer import Numbered, Submission, admit
 from bus.sockets import Socket, Sockets, UndeliveredError
@@ -220,15 +218,22 @@ class Broker:
 
     async def _serve(self) -> None:
         while True:
-            await self._ingress.readable()
-            for _ in range(BURST):
-                received = self._ingress.receive_named()
-                if received is None:
-                    break
-                self._take(*received)
+            await self._ingress.attend(self._receive)
             while self._recorder.full:
                 self._room = anyio.Event()
                 await self._room.wait()
+
+    def _receive(self) -> bool:
+        """Take what peers sent; tell whether there is room for more."""
+        for _ in range(BURST):
+            received = self._ingress.receive_named()
+            if received is None:
+                self._recorder.settle()
+                break
+            self._take(*received)
+        else:
+            self._recorder.start()
+        return not self._recorder.full
 
     def _take(self, frames: list[bytes], name: str) -> None:
         connection, *message = frames
@@ -282,7 +287,8 @@ class Broker:
     def _publish(self, asker: _Asker, publish: Publish, name: str) -> None:
         entries = tuple([admit(index, envelope, name) for index, envelope in enumerate(publish.envelopes)])
         self._recorder.submit(asker, Submission(entries), sum(map(len, publish.envelopes)))
-        self._recorder.start()  # a lone event is on its way before the next message is looked for
+        if len(entries) >= MAX_HERE_EVENTS:
+            self._recorder.start()  # the disk need not wait for the next message to be looked for
 
     def _read(self, connection: bytes, request_id: bytes, read: Read) -> None:
         if self._reader.waiting >= MAX_READS:
@@ -310,11 +316,11 @@ class Broker:
         self._recorder.start()
 
     def _publish_rows(self, rows: Sequence[Row]) -> None:
-        """Put committed rows on the feed; called in the writer's thread, which alone uses that socket while the broker runs."""
+        """Put committed rows on the feed; a job of the writer's, and only those use that socket while the broker runs."""
         self._feed.send_all([(row.topic, row.stamp, row.envelope) for row in rows])
 
     def _publish_beat(self) -> None:
-        """Put a beat on the feed, in the writer's thread as well: so the head it tells is one that is on the feed before it."""
+        """Put a beat on the feed, a job of the writer's as well: so the head it tells is one that is on the feed before it."""
         self._feed.send(encode_beat(self._journal.epoch, self._journal.head, self._now()))
 
     def _recorded(self, batch: Batch[_Asker | None], numbered: Numbered) -> None:

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from msgspec import Struct, structs
+
 from bus.protocol import Beat, Page, Row
 
 
@@ -65,8 +67,7 @@ class Fetched:
     page: Page
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True):
     """A subscriber's place. ``after=0`` and an epoch from the WELCOME to begin with; ``reading`` until the first page ended."""
 
     epoch: str
@@ -118,7 +119,7 @@ def _news(cursor: Cursor, head: int) -> Cursor:
     """Hear of a position: one beyond our place means that something is to be read."""
     if head <= cursor.after or head <= cursor.target:
         return cursor
-    return replace(cursor, target=head, reading=True)
+    return structs.replace(cursor, target=head, reading=True)
 
 
 def _live(cursor: Cursor, rows: Sequence[Row], outputs: list[Output]) -> Cursor:
@@ -127,11 +128,11 @@ def _live(cursor: Cursor, rows: Sequence[Row], outputs: list[Output]) -> Cursor:
         if row.position <= after:
             continue
         if cursor.filtered or cursor.reading or row.position != after + 1:
-            place = replace(cursor, after=after)
+            place = structs.replace(cursor, after=after)
             return _news(place, max(other.position for other in rows))
         outputs.append(row)
         after = row.position
-    return replace(cursor, after=after)
+    return structs.replace(cursor, after=after)
 
 
 def _page(cursor: Cursor, page: Page, outputs: list[Output]) -> Cursor:
@@ -155,7 +156,7 @@ def _page(cursor: Cursor, page: Page, outputs: list[Output]) -> Cursor:
     if not reading and not caught_up:
         outputs.append(CaughtUp(page.epoch, after))
         caught_up = True
-    return replace(cursor, after=after, reading=reading, caught_up=caught_up)
+    return structs.replace(cursor, after=after, reading=reading, caught_up=caught_up)
 
 
 def _place(part: Row | Gap) -> int:

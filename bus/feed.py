@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 
 from bus.cursor import CaughtUp, Cursor, Fetched, Gap, Live, Output, step
 from bus.errors import BusError, BusUnavailableError
-from bus.protocol import LOST_SECONDS, Beat, Page, Row, decode_feed
+from bus.frames import decode_feed
+from bus.protocol import LOST_SECONDS, Beat, Page, Row
 from bus.sockets import Socket
 from schemas.codec import InvalidMessageError
 from schemas.envelope import Recorded

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from bus.frames import encode_stamp_fast
 from bus.journal_file import (
     COLUMNS,
     FILE,
@@ -48,7 +49,7 @@ from bus.journal_file import (
     powers,
     private_folder,
 )
-from bus.protocol import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Page, Row, encode_stamp_fast
+from bus.protocol import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Page, Row
 
 __all__ = [
     "AheadError",

@@ -20,20 +20,8 @@ from anyio.abc import TaskGroup
 
 from bus.connection import Connection
 from bus.errors import BusError, BusUnavailableError, RefusedError
-from bus.protocol import (
-    LOST_SECONDS,
-    PROTOCOL,
-    Answered,
-    Asked,
-    Failure,
-    Forwarded,
-    Hello,
-    Reply,
-    Request,
-    Welcome,
-    decode_answered,
-    encode_asked,
-)
+from bus.frames import decode_answered, encode_asked
+from bus.protocol import LOST_SECONDS, PROTOCOL, Answered, Asked, Failure, Forwarded, Hello, Reply, Request, Welcome
 from bus.sockets import Monitor, Socket, UndeliveredError
 from schemas.codec import InvalidMessageError
 
@@ -79,8 +67,8 @@ class Link:
 
     def start(self, group: TaskGroup) -> None:
         """Begin to read and to watch."""
-        group.start_soon(self._receive)
-        group.start_soon(self._watch)
+        group.start_soon(self._socket.attend, self._receive)
+        group.start_soon(self._monitor.attend, self._watch)
         group.start_soon(self._notice_loss)
 
     async def ask(self, message: Asked | Sequence[bytes], deadline: float) -> Answered:
@@ -137,14 +125,13 @@ class Link:
 
     # ------------------------------------------------------------------------------------------------ tasks
 
-    async def _receive(self) -> None:
-        while True:
-            await self._socket.readable()
-            for _ in range(_BURST):
-                frames = self._socket.receive()
-                if frames is None:
-                    break
-                self._take(frames)
+    def _receive(self) -> bool:
+        for _ in range(_BURST):
+            frames = self._socket.receive()
+            if frames is None:
+                break
+            self._take(frames)
+        return True
 
     def _take(self, frames: list[bytes]) -> None:
         try:
@@ -170,18 +157,17 @@ class Link:
                 self._send(question.frames)
             self._change()
 
-    async def _watch(self) -> None:
-        while True:
-            await self._monitor.readable()
-            while (news := self._monitor.news()) is not None:
-                if news == "up":
-                    self._number += 1
-                    self._greeting = self._number.to_bytes(8, "big")
-                    self._send(encode_asked(self._greeting, self._hello))
-                elif news == "refused":
-                    self._lose(RefusedError("unknown_key", f"the broker at {self._where} does not let this key in"))
-                elif self._up:
-                    self._down()
+    def _watch(self) -> bool:
+        while (news := self._monitor.news()) is not None:
+            if news == "up":
+                self._number += 1
+                self._greeting = self._number.to_bytes(8, "big")
+                self._send(encode_asked(self._greeting, self._hello))
+            elif news == "refused":
+                self._lose(RefusedError("unknown_key", f"the broker at {self._where} does not let this key in"))
+            elif self._up:
+                self._down()
+        return True
 
     def _down(self) -> None:
         self._up = False

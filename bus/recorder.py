@@ -1,10 +1,15 @@
-"""From submissions to rows on disk: batches, one at a time on the writer's thread.
+"""From submissions to rows on disk: batches, one at a time.
 
 Theory of operation
 -------------------
 While a batch is on its way to the disk, the next one gathers; so batches grow with the load and a lone event waits for
 nobody. The writer's thread publishes what it has committed at once, without a detour over the event loop; then the next
 batch is handed over, and only then are the publishers of the last one answered: disk and ingress work at the same time.
+
+To wake that thread and be woken by it takes as long as a commit does, so what is alone is committed where it is: a few
+events, nothing more at the door, the writer idle, and the last commit ``QUICK_SECONDS`` at most. The loop stands still for
+one such commit; on a disk that is slow everything but the first goes to the thread.
+
 The order of batches is the order of positions and of the feed, since only one is ever under way.
 
 A batch that meets ids which the journal already holds is numbered again with those known; a batch that finds no room on
@@ -17,6 +22,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Generic, TypeVar
 
 from bus.journal import Journal, JournalFullError, KnownIdsError
@@ -27,6 +33,9 @@ from bus.worker import Worker
 MAX_BATCH_EVENTS = 2048
 MAX_GATHERED_EVENTS = 16_384
 MAX_GATHERED_BYTES = 32 * 1024 * 1024
+MAX_HERE_EVENTS = 16
+MAX_HERE_BYTES = 64 * 1024
+QUICK_SECONDS = 0.002
 _Origin = TypeVar("_Origin")
 
 
@@ -64,6 +73,7 @@ class Recorder(Generic[_Origin]):
         self._gathered: deque[tuple[_Origin, Submission, int, int]] = deque()
         self._events = 0
         self._bytes = 0
+        self._quick = False
         self._under_way: tuple[Batch[_Origin], Numbered] | None = None
         self.head = journal.head
 
@@ -86,8 +96,11 @@ class Recorder(Generic[_Origin]):
 
     def start(self) -> None:
         """Hand the next batch to the writer, unless one is under way or nothing has gathered."""
-        if self._under_way is None and self._gathered:
-            self._write(self._next_batch(), {})
+        self._write_gathered(here=False)
+
+    def settle(self) -> None:
+        """Nothing more is at the door: what has gathered goes on its way, and a little does not wait for another thread."""
+        self._write_gathered(here=self._quick and self._events <= MAX_HERE_EVENTS and self._bytes <= MAX_HERE_BYTES)
 
     def _next_batch(self) -> Batch[_Origin]:
         entries: list[tuple[_Origin, Submission]] = []
@@ -100,7 +113,11 @@ class Recorder(Generic[_Origin]):
             self._bytes -= size
         return Batch(tuple(entries))
 
-    def _write(self, batch: Batch[_Origin], known: dict[str, int]) -> None:
+    def _write_gathered(self, *, here: bool) -> None:
+        if self._under_way is None and self._gathered:
+            self._write(self._next_batch(), {}, here=here)
+
+    def _write(self, batch: Batch[_Origin], known: dict[str, int], *, here: bool) -> None:
         time = self._now()
         numbered = step(self._journal.epoch, self.head, time, [submission for _, submission in batch.entries], known)
         self._under_way = (batch, numbered)
@@ -109,17 +126,19 @@ class Recorder(Generic[_Origin]):
             return
 
         def job() -> None:
+            begun = perf_counter()
             self._journal.append(numbered.rows, numbered.ids, time)
+            self._quick = perf_counter() - begun < QUICK_SECONDS
             self._publish(numbered.rows)
 
-        self._writer.submit(job, self._written)
+        (self._writer.at_once if here else self._writer.submit)(job, self._written)
 
     def _written(self, outcome: Exception | None) -> None:
         if self._under_way is None:
             raise RuntimeError("the writer answered for a batch that nobody gave it")
         batch, numbered = self._under_way
         if isinstance(outcome, KnownIdsError):
-            self._write(batch, outcome.positions)
+            self._write(batch, outcome.positions, here=False)
             return
         self._under_way = None
         if isinstance(outcome, JournalFullError):

@@ -22,7 +22,8 @@ from functools import lru_cache
 from msgspec import Struct
 
 from bus.errors import Refusal
-from bus.protocol import CLIENT, MAX_EVENT, Row, encode_stamp_fast
+from bus.frames import encode_stamp_fast
+from bus.protocol import CLIENT, MAX_EVENT, Row
 from schemas.codec import InvalidMessageError, decode_head
 from schemas.envelope import ROOTS, topic
 

@@ -4,14 +4,14 @@ Theory of operation
 -------------------
 A ZeroMQ socket has one file descriptor, readable when *something* happened inside, not when a message is there, and that
 signal is used up by any call that makes the socket process its commands, a send included. So ``EVENTS`` is asked before
-every wait, and after every send: if a send finds messages to read, a waiting reader is woken by cancelling its wait.
+every wait, and after every send: if a send finds messages to read, whoever waits for them is woken (``bus.readiness``).
 Nothing here blocks: sends and receives are ``NOBLOCK`` and say when they could not be done.
 
-``anyio.wait_readable`` works on asyncio's selector and proactor loops (see ``_LONGEST_WAIT``) and on trio; ``zmq.asyncio``
-is a third as fast and does not. Limits are set on every socket, none is left to libzmq's defaults: high-water marks, frame
-size, handshake deadline, linger. ZMTP's own heartbeats stay off: a peer whose queue is full reads no answer to them, and when
-one times out then, libzmq 4.3.5 ends the process (``Assertion failed: _input_stopped``, libzmq#4767). On loopback the kernel
-says when a peer is gone, and the bus has beats of its own for one that hangs.
+``zmq.asyncio`` is a third as fast and works on fewer loops. Limits are set on every socket, none is left to libzmq's
+defaults: high-water marks, frame size, handshake deadline, linger. ZMTP's own heartbeats stay off: a peer whose queue is
+full reads no answer to them, and when one times out then, libzmq 4.3.5 ends the process (``Assertion failed:
+_input_stopped``, libzmq#4767). On loopback the kernel says when a peer is gone, and the bus has beats of its own for one
+that hangs.
 
 Must not know verbs, keys' owners, or what a frame means.
 """
@@ -19,8 +19,7 @@ Must not know verbs, keys' owners, or what a frame means.
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -32,6 +31,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from bus.connection import Connection
 from bus.protocol import MAX_FEED_FRAME, MAX_FRAME
+from bus.readiness import Readiness, readiness
 
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 FEED_HIGH_WATER = 8192
@@ -41,11 +41,9 @@ _LINGER_MS = 200
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
 _SUBSCRIPTION_FRAME = 1024
-# Windows' event loop lets a thread of anyio's wait for sockets. A wait that ends just when another is cancelled may take the
-# next one with it (the thread removes by descriptor, not by wait), so none lasts long there.
-_LONGEST_WAIT = 0.05 if sys.platform.startswith("win") else math.inf
-
 # Plain numbers: zmq's flags are enumerations, and joining two for every frame costs as much as sending it.
+_EVENTS = int(zmq.EVENTS)
+_POLLIN = int(zmq.POLLIN)
 _LAST = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
@@ -59,7 +57,7 @@ class Socket:
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
-        self._waiting: anyio.CancelScope | None = None
+        self._readiness: Readiness | None = None
         self._monitor: Monitor | None = None
         self._fd = cast("int", socket.getsockopt(zmq.FD))
 
@@ -73,6 +71,9 @@ class Socket:
         """Close; what was sent has the linger's time to leave."""
         if self._monitor is not None:
             self._monitor.close()
+        if self._readiness is not None:
+            self._readiness.close()
+            self._readiness = None
         if not self._socket.closed:
             self._socket.close()
 
@@ -81,22 +82,26 @@ class Socket:
         if self._has_message():
             await anyio.lowlevel.checkpoint()
             return True
-        deadline = anyio.current_time() + within
-        while not self._has_message():
-            now = anyio.current_time()
-            if now >= deadline:
+        until = anyio.current_time() + within
+        watched = self._watched_by_loop()
+        while not (await watched.wait(until) or self._has_message()):
+            if anyio.current_time() >= until:
                 return False
-            try:
-                with anyio.CancelScope(deadline=min(deadline, now + _LONGEST_WAIT)) as self._waiting:
-                    await anyio.wait_readable(self._fd)
-            finally:
-                self._waiting = None
         return True
+
+    async def attend(self, take: Callable[[], bool]) -> None:
+        """Call ``take`` whenever a message can be received, until it returns False; what it raises is raised here."""
+        await self._watched_by_loop().attend(take)
+
+    def _watched_by_loop(self) -> Readiness:
+        if self._readiness is None:
+            self._readiness = readiness(self._fd, self._has_message)
+        return self._readiness
 
     def receive(self) -> list[bytes] | None:
         """Take one message, or None when there is none."""
         try:
-            return self._socket.recv_multipart(zmq.NOBLOCK)
+            return self._socket.recv_multipart(_LAST)
         except zmq.Again:
             return None
 
@@ -106,10 +111,10 @@ class Socket:
         The name is empty when the peer chose its routing id itself: it could be taken for another by whom it answers.
         """
         try:
-            first = self._socket.recv(zmq.NOBLOCK, copy=False)
+            first = self._socket.recv(_LAST, copy=False)
         except zmq.Again:
             return None
-        rest = self._socket.recv_multipart(zmq.NOBLOCK) if first.more else []
+        rest = self._socket.recv_multipart(_LAST) if first.more else []
         try:
             name = "" if first.get("Identity") else str(first.get("User-Id"))
         except zmq.ZMQError:
@@ -135,8 +140,8 @@ class Socket:
                 raise
             raise UndeliveredError("the peer is gone") from error
         finally:
-            if self._waiting is not None and self._has_message():
-                self._waiting.cancel()
+            if self._readiness is not None and self._has_message():
+                self._readiness.ring()
 
     def send_all(self, messages: Iterable[Sequence[bytes]]) -> None:
         """Send many messages of a socket that never refuses one (PUB)."""
@@ -158,7 +163,7 @@ class Socket:
         return self._monitor
 
     def _has_message(self) -> bool:
-        return bool(cast("int", self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        return bool(cast("int", self._socket.getsockopt(_EVENTS)) & _POLLIN)
 
 
 class Monitor(Socket):

@@ -1,7 +1,7 @@
 """A thread that does blocking jobs in order, and brings each outcome back to the event loop.
 
-The bus has two: one writes the journal, one reads it, so that no commit and no page ever stalls a handshake. Outcomes come
-back through a socket pair that the loop awaits like every other socket, one wake-up for all that is finished.
+The bus has two: one writes the journal, one reads it, so that no large or slow commit and no page stalls a handshake.
+Outcomes come back through a socket pair that the loop watches like every other socket, one wake-up for all that is finished.
 Must not know what a job does.
 """
 
@@ -11,11 +11,14 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import anyio
+
+from bus.readiness import readiness
 
 _T = TypeVar("_T")
 _STOP_SECONDS = 10.0
@@ -48,6 +51,21 @@ class Worker:
         self.waiting += 1
         self._jobs.put(_Job(job, done))
 
+    def at_once(self, job: Callable[[], _T], done: Callable[[_T | Exception], None]) -> None:
+        """Do ``job`` here and now when the thread has nothing to do, since handing it over would take longer; else ``submit``.
+
+        Jobs never overlap, so what they touch needs no lock, whichever thread does them.
+        """
+        if self.waiting:
+            self.submit(job, done)
+            return
+        outcome: _T | Exception
+        try:
+            outcome = job()
+        except Exception as error:  # noqa: BLE001 - handled or raised by ``done``, as that of any job
+            outcome = error
+        done(outcome)
+
     async def call(self, job: Callable[[], _T]) -> _T:
         """Do ``job`` in the thread after all earlier ones, and return its result or raise its exception."""
         finished = anyio.Event()
@@ -66,13 +84,20 @@ class Worker:
 
     async def deliver(self) -> None:
         """Call ``done`` of every finished job, for ever; what it raises ends the delivery."""
-        while True:
-            await anyio.wait_readable(self._wake)
+        watched = readiness(self._wake.fileno(), lambda: bool(self._finished))
+        try:
+            await watched.attend(self._deliver_finished)
+        finally:
+            watched.close()
+
+    def _deliver_finished(self) -> bool:
+        with suppress(BlockingIOError):
             self._wake.recv(4096)
-            while self._finished:
-                job = self._finished.popleft()
-                self.waiting -= 1
-                job.done(job.outcome)
+        while self._finished:
+            job = self._finished.popleft()
+            self.waiting -= 1
+            job.done(job.outcome)
+        return True
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -36,11 +36,14 @@ def _verdict(request: Sequence[bytes], allow: Mapping[str, str]) -> tuple[str, s
 
 async def serve(socket: Socket, allow: Mapping[str, str], refused: Callable[[str], None]) -> None:
     """Answer for ever; ``refused`` is told the reason of each refusal."""
-    while True:
-        await socket.readable()
+
+    def take() -> bool:
         while (frames := socket.receive()) is not None:
             routing_id, _, *request = frames
             reply, reason = answer(request, allow)
             socket.send([routing_id, b"", *reply])
             if reason:
                 refused(reason)
+        return True
+
+    await socket.attend(take)

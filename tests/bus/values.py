@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bus.protocol import Row, encode_stamp_fast
+from bus.frames import encode_stamp_fast
+from bus.protocol import Row
 from bus.source import Source
 from schemas.codec import encode_envelope
 from schemas.envelope import Envelope

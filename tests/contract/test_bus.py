@@ -15,7 +15,8 @@ import zmq
 
 from bus.client import BusUnavailableError, CaughtUp, Client, Gap, RefusedError, connect
 from bus.connection import Connection
-from bus.protocol import MAX_PUBLISH_EVENTS, Failure, Hello, Publish, decode_answered, encode_asked
+from bus.frames import decode_answered, encode_asked
+from bus.protocol import MAX_PUBLISH_EVENTS, Failure, Hello, Publish
 from bus.sockets import Sockets, new_key_pair
 from bus.source import Source
 from schemas.commands import ExplainSession, ListSessions

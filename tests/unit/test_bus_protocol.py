@@ -5,6 +5,16 @@ from __future__ import annotations
 import pytest
 
 from bus.errors import Refusal
+from bus.frames import (
+    UnknownVerbError,
+    decode_answered,
+    decode_asked,
+    decode_feed,
+    encode_answered,
+    encode_asked,
+    encode_beat,
+    encode_stamp_fast,
+)
 from bus.protocol import (
     MAX_COMMAND,
     MAX_PUBLISH_EVENTS,
@@ -20,15 +30,7 @@ from bus.protocol import (
     Receipt,
     Reply,
     Request,
-    UnknownVerbError,
     Welcome,
-    decode_answered,
-    decode_asked,
-    decode_feed,
-    encode_answered,
-    encode_asked,
-    encode_beat,
-    encode_stamp_fast,
 )
 from schemas.codec import InvalidMessageError, encode_stamp
 from schemas.envelope import Stamp
