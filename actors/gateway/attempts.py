@@ -56,6 +56,7 @@ from schemas.identity import process_session
 
 _OK: Final = 200
 _REDIRECT: Final = 300
+_NOT_MODIFIED: Final = 304  # which leads nowhere else
 _BAD: Final = 400
 _LINE: Final = 300
 _STREAM: Final = "text/event-stream"
@@ -186,7 +187,7 @@ def _candidates(state: Exchange, decision: Decision) -> tuple[Candidate, ...]:
 def head_came(state: Exchange, happened: HeadCame) -> Result:
     """Relay an answer, hold it back, or collect a refusal."""
     status = happened.status
-    if not (_OK <= status < _REDIRECT or status >= _BAD):
+    if not (_OK <= status < _REDIRECT or status >= _BAD or status == _NOT_MODIFIED):
         return upstream_failed(state, UpstreamFailed(happened.at, "redirect", f"status {status}"))
     stage, output = _by_head(state, happened)
     streaming = happened.content_type.startswith(_STREAM)

@@ -12,6 +12,7 @@ import sys
 
 PARTS = {
     "gateway": ("the gateway beside nginx and no gateway at all", ["--quick"]),
+    "slow": ("500 slow callers beside a normal load", ["--rounds", "2"]),
     "bus": ("published, committed, acknowledged, delivered", []),
     "fold": ("replay through the registry's fold", []),
     "discovery": ("what it costs to know every agent, and how soon one is known", ["--rounds", "20"]),
