@@ -31,13 +31,14 @@ class System:
 
     home: Path
     config: str = ""
+    gateway: str = ""  # what else stands in the gateway's own table
     gateway_port: int = field(default_factory=free_port)
     echo_port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         self.home.mkdir(mode=0o700, exist_ok=True)
         file = self.home / "config.toml"
-        file.write_text(f"{self.config}\n[gateway]\nport = {self.gateway_port}\n[echo]\nport = {self.echo_port}\n")
+        file.write_text(f"{self.config}\n[gateway]\nport = {self.gateway_port}\n{self.gateway}\n[echo]\nport = {self.echo_port}\n")
         file.chmod(0o600)
 
     @property
@@ -118,9 +119,9 @@ class System:
 
 
 @contextlib.contextmanager
-def running(home: Path, config: str = "") -> Iterator[System]:
+def running(home: Path, config: str = "", gateway: str = "") -> Iterator[System]:
     """Run a whole system for the length of a block."""
-    system = System(home, config)
+    system = System(home, config, gateway)
     system.tabwire("up")
     try:
         yield system
