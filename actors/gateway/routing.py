@@ -182,7 +182,8 @@ def _route(  # noqa: PLR0917 - as above
     asker: Asker, wanted: Wanted, table: Table, health: Health, verdict: Verdict, now: float
 ) -> Decision:
     if verdict.stop:
-        return Decision((), (), verdict.stop[:_LINE], refusal=verdict.stop, code="budget_reached")
+        # The code is none of OpenAI's own: for `budget_reached` Codex shows words of its own instead of the reason.
+        return Decision((), (), verdict.stop[:_LINE], refusal=verdict.stop, code="budget_spent")
     wish, expired = _wish(asker, table, verdict, now)
     case = _Case(wish, wanted, table, health, verdict, now)
     order = tuple(_order(case))

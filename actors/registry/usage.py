@@ -38,8 +38,15 @@ def ended(state: State, claim: Claim, flight: Flight, event: Recorded, data: Out
         cell.failures += 1
     elif isinstance(data, RequestCancelled):
         cell.cancellations += 1
-    if data.usage is not None:
-        _asked(state, claim, cell, data.response or data.request, _tokens(data.usage))
+    used = data.usage
+    if used is None:
+        return
+    told = (used.input, used.cached_input, used.output, used.reasoning, used.total)
+    key = (claim.session, data.response or data.request)
+    if key in state.responses:
+        _asked(state, claim, cell, key, told)
+    else:
+        _remember(state, key, Response(claim, cell, told, None))
 
 
 def retried(state: State, claim: Claim, flight: Flight, event: Recorded, data: RequestRetried) -> None:
@@ -67,12 +74,11 @@ def transcribed(state: State, event: Recorded, data: TranscriptUsageRecorded, pr
     _remember(state, key, Response(transcript.unseen, cell, None, told))
 
 
-def _asked(state: State, claim: Claim, cell: Cell, response: str, told: Tokens) -> None:
-    """Count what a request tells of a response."""
-    key = (claim.session, response)
-    known = state.responses.get(key)
+def _asked(state: State, claim: Claim, cell: Cell, key: tuple[SessionId, str], told: Tokens) -> None:
+    """Count what a request tells of a response that is known by its id."""
+    known: Response | None = state.responses[key]
     if known is not None and known.asked is not None and _apart(standing(known.cell).key[2], cell.key[2]):
-        key = (claim.session, f"{response}\0{cell.key[2]}")
+        key = (key[0], f"{key[1]}\0{cell.key[2]}")
         known = state.responses.get(key)
     if known is None:
         _remember(state, key, Response(claim, cell, told, None))
@@ -132,10 +138,22 @@ def _count(known: Response, sign: int) -> None:
 
 
 def _remember(state: State, key: tuple[SessionId, str], known: Response) -> None:
+    """Keep a response that is new, and count it: what nearly every request comes to, so without further calls."""
     if len(state.responses) >= state.limits.responses:
         del state.responses[next(iter(state.responses))]
     state.responses[key] = known
-    _count(known, 1)
+    told = known.asked or known.read or NO_TOKENS
+    cell, claim = known.cell, known.owner
+    cell.responses += 1
+    if known.asked is None:
+        cell.transcribed += 1
+    claim.used = True
+    for sums in (cell, claim):
+        sums.input += told[0]
+        sums.cached_input += told[1]
+        sums.output += told[2]
+        sums.reasoning += told[3]
+        sums.total += told[4]
 
 
 def _tokens(usage: Usage) -> Tokens:

@@ -1,0 +1,142 @@
+"""Budgets and the ledger with the real Codex and the real Claude Code: what stops them, what they show, what it adds up to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.claude import Claude, needs_claude
+from tests.e2e.codex import Codex, Rollout, needs_codex
+from tests.e2e.system import System, free_port
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+SWITCHED = "switched"
+STOPPED = "stopped"
+FIELDS = {
+    "input": "input_tokens",
+    "cached_input": "cached_input_tokens",
+    "output": "output_tokens",
+    "reasoning": "reasoning_output_tokens",
+    "total": "total_tokens",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("budgets")
+
+
+@pytest.fixture(scope="module")
+def system(place: Path) -> Iterator[System]:
+    """Run a Tabwire with a provider that has prices, one that takes over, and a budget of each kind that is tested."""
+    echo = free_port()
+    own = f'base_url = "http://127.0.0.1:{echo}/v1"\nauth = "none"\ndialects = ["openai.responses", "anthropic.messages"]\n'
+    config = (
+        'default_provider = "echo"\n'  # so that it is started
+        f'[providers.paid]\n{own}[providers.paid.prices."gpt-5.1-codex"]\ninput = 1.0\ncached_input = 0.5\noutput = 2.0\n'
+        f"[providers.spare]\n{own}"
+        f'[[pins]]\nproject = "{place}"\nprovider = "paid"\n'
+        f'[[budgets]]\nname = "small"\nproject = "{place / STOPPED}"\nusd = 0.0001\non_reached = "stop"\n'
+        f'[[budgets]]\nname = "cheap"\nproject = "{place / SWITCHED}"\ntokens = 100\n'
+        'on_reached = "switch"\nswitch_to = "spare"\n'
+        '[[budgets]]\nname = "each"\nsession = "*"\nper = "total"\ntokens = 100\nwarn_at = 0.01\non_reached = "stop"\n'
+    )
+    system = System(place / "tabwire", config, echo_port=echo)
+    system.tabwire("up")
+    try:
+        yield system
+    finally:
+        system.tabwire("down")
+
+
+def codex_in(place: Path, system: System, name: str) -> Codex:
+    (place / name).mkdir()
+    return Codex(place / name, system)
+
+
+def usage(system: System, *arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = system.json("usage", *arguments)
+    return found
+
+
+def spent(rollout: Rollout) -> dict[str, int]:
+    """Add up what Codex itself wrote down of each response."""
+    return {ours: sum(each[theirs] for each in rollout.usage.values()) for ours, theirs in FIELDS.items()}
+
+
+@pytest.mark.codex
+@needs_codex
+def test_a_spent_budget_stops_codex_with_its_reason_and_every_figure_is_codexs_own(place: Path, system: System) -> None:
+    codex = codex_in(place, system, STOPPED)
+    codex.exec("[tokens input=9 output=3] say hi")
+    (thread, rollout), *rest = codex.rollouts().items()
+    assert rest == []
+    system.until_count("transcript.usage_recorded", len(rollout.usage), session=f"codex-{thread}")
+    row = next(row for row in usage(system)["rows"] if row["key"] == f"codex-{thread}")
+    assert {name: row["usage"].get(name, 0) for name in FIELDS} == spent(rollout)
+    assert (row["responses"], row["from_transcripts"], row["differing"]) == (len(rollout.usage), 0, 0)
+    audited = usage(system, "--audit", "--session", thread)["records"]
+    assert {each["response"] for each in audited} == rollout.usage.keys()
+    assert all(each["request_usage"] == each["transcript_usage"] == each["usage"] for each in audited)
+    used = spent(rollout)
+    cost = ((used["input"] - used["cached_input"]) * 1.0 + used["cached_input"] * 0.5 + used["output"] * 2.0) / 1e6
+    assert row["cost_usd"] == pytest.approx(cost, abs=1e-6)
+
+    reached = system.until_count("budget.reached", budget="small", action="stop")[0].envelope.data
+    assert (reached.scope, reached.target, reached.unit) == ("project", str(codex.work.parent), "usd")
+    refused = codex.exec("and again", code=1)
+    assert "budget 'small' of project" in refused.stderr
+    assert "spent today; requests are refused until tomorrow or until this budget is raised" in refused.stderr
+    failed = system.until_count("request.failed", code="budget_spent")[-1].envelope.data
+    assert failed.status == 400
+
+    other = codex_in(place, system, "free")
+    other.exec("say hi")
+
+    system.tabwire("down")
+    system.tabwire("up")
+    assert "budget 'small' of project" in codex.exec("after a restart", code=1).stderr
+    assert sum(fact.envelope.type == "budget.reached" for fact in all_facts(system, "small")) <= 2  # the warning and the stop
+
+
+def all_facts(system: System, budget: str) -> list[Any]:
+    """Return every ``budget.reached`` of a budget."""
+    told = [json.loads(line) for line in system.tabwire("events", "export").stdout.splitlines()]
+    count = sum(1 for each in told if each["type"] == "budget.reached" and each["data"]["budget"] == budget)
+    return system.until_count("budget.reached", count, budget=budget)
+
+
+@pytest.mark.codex
+@needs_codex
+def test_a_spent_budget_moves_requests_to_another_provider(place: Path, system: System) -> None:
+    codex = codex_in(place, system, SWITCHED)
+    codex.exec("say hi")
+    first = system.until_count("request.routed", provider="paid")[-1].envelope.data
+    assert first.pin
+    codex.exec("say hi again")
+    moved = system.until_count("request.routed", provider="spare")[0].envelope.data
+    assert "budget 'cheap' of project" in moved.reason
+    assert "so requests go to spare" in moved.reason
+
+
+@pytest.mark.claude
+@needs_claude
+def test_only_the_session_that_is_over_is_stopped(place: Path, system: System) -> None:
+    (place / "claude").mkdir()
+    claude = Claude(place / "claude", system)
+    first = claude.ask("say hi")
+    over = first["session_id"]
+    system.until_count("budget.reached", budget="each", target=f"claude-{over}", action="stop")
+    refused = claude.ask("and again", "--resume", over, code=1)
+    assert "API Error: 403 budget 'each' of session claude-" in refused["result"]
+    assert "requests are refused until this budget is raised or removed in config.toml" in refused["result"]
+    failed = system.until_count("request.failed", code="budget_spent", session=f"claude-{over}")[-1].envelope.data
+    assert failed.status == 403
+    second = claude.ask("say hi", "--session-id", "0191f5a2-0000-4000-8000-00000000beef")
+    assert second["result"]
+    assert not second["is_error"]
