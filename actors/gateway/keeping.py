@@ -14,17 +14,24 @@ from actors.gateway.dialect import first_output
 from schemas.events import Dialect
 
 _LINE_ENDS: Final = (b"\n", b"\r")
+_KEY_LEAST: Final = 8  # a shorter text may stand in an answer by chance
 
 
 class Keeping:
-    """What is kept of one answer. ``last`` says how the answer is over: ``ended``, a problem, or not yet (empty)."""
+    """What is kept of one answer. ``last`` says how the answer is over: ``ended``, a problem, or not yet (empty).
 
-    __slots__ = ("_answer", "_dialect", "_kind", "_pieces", "_since", "_size", "last")
+    ``key`` is the provider's key: a refusal that quotes it goes on with as many stars, since a caller must never see it.
+    """
 
-    def __init__(self, kind: Literal["refusal", "beginning"], dialect: Dialect, answer: Answer, at: float) -> None:
+    __slots__ = ("_answer", "_dialect", "_key", "_kind", "_pieces", "_since", "_size", "last")
+
+    def __init__(
+        self, kind: Literal["refusal", "beginning"], dialect: Dialect, answer: Answer, at: float, key: str = ""
+    ) -> None:
         self._kind = kind
         self._dialect = dialect
         self._answer = answer
+        self._key = key.encode() if len(key) >= _KEY_LEAST else b""
         self._pieces: list[bytes] = []
         self._size = 0
         self._since = at
@@ -33,8 +40,9 @@ class Keeping:
     @property
     def body(self) -> bytes:
         """Return what is kept."""
-        if len(self._pieces) > 1:
-            self._pieces = [b"".join(self._pieces)]
+        if len(self._pieces) > 1 or self._key:
+            body, key = b"".join(self._pieces), self._key
+            self._pieces = [body.replace(key, b"*" * len(key)) if key and key in body else body]
         return self._pieces[0] if self._pieces else b""
 
     def take(self, body: bytes, at: float, *, ended: bool) -> moves.Input | None:
