@@ -21,6 +21,8 @@ Problem = Literal[
     "refused", "unreachable", "tls", "connect_timeout", "first_byte_timeout", "idle_timeout", "cut", "malformed", "redirect"
 ]
 
+BodyProblem = Literal["too_large", "too_slow", "malformed", "busy"]
+
 _NOTHING: Final = Reading()
 
 
@@ -53,7 +55,7 @@ class BodyFailed(Struct, frozen=True):
     """The body is not to be had."""
 
     at: float
-    problem: Literal["too_large", "too_slow", "malformed", "busy"]
+    problem: BodyProblem
 
 
 class Rewritten(Struct, frozen=True):

@@ -25,8 +25,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import anyio.to_thread
-
 from actors.gateway import limits, moves
 from actors.gateway.answers import Answer
 from actors.gateway.attribution import Caller, Standing, attribute
@@ -36,9 +34,10 @@ from actors.gateway.forwarding import answer_fields, request_fields, request_pat
 from actors.gateway.head import Head
 from actors.gateway.intake import Request
 from actors.gateway.keeping import Keeping
-from actors.gateway.peek import Seen, look
+from actors.gateway.payload import Payload
+from actors.gateway.peek import Seen
 from actors.gateway.providers import Providers, Upstream
-from actors.gateway.rewriting import CannotRewrite, Rewritten, rewrite
+from actors.gateway.rewriting import CannotRewrite, Rewritten
 from actors.gateway.server import CallerConnection
 from actors.gateway.spending import GO_ON
 from actors.gateway.state import Exchange
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from actors.gateway.conductor import Conductor
 
 _UNREAD: Final = NoMeter()
-_UNSEEN: Final = Seen()
 
 
 class Performance:
@@ -60,7 +58,6 @@ class Performance:
     __slots__ = (
         "_answer",
         "_awaited_since",
-        "_body",
         "_cause",
         "_conductor",
         "_connection",
@@ -70,8 +67,8 @@ class Performance:
         "_keeping",
         "_line",
         "_meter",
+        "_payload",
         "_providers",
-        "_receiving_since",
         "_request",
         "_rewritten",
         "_sent",
@@ -80,7 +77,6 @@ class Performance:
         "_stirred",
         "_task",
         "_upstream",
-        "held",
     )
 
     def __init__(self, conductor: Conductor, line: CallerConnection, request: Request, head: Head) -> None:
@@ -98,15 +94,13 @@ class Performance:
         self._answer: Answer | None = None
         self._holding = False  # more of the same read follows
         self._keeping: Keeping | None = None  # what came of an answer and is not passed on yet
-        self._body: list[bytes] = []
+        self._payload = Payload(conductor, request, head)
         self._providers: Providers = conductor.providers
         self._rewritten: Rewritten | None = None
         self._sent: tuple[Upstream, bytes, bytes] | None = None  # what is not answered yet: to whom, head, body
-        self._receiving_since = 0.0  # a body is awaited
         self._awaited_since = 0.0  # an answer is awaited
         self._silent_since = 0.0  # more of an answer is awaited
         self._stirred = False  # more of it came since the last sweep
-        self.held = 0
 
     # ------------------------------------------------------------------------------------------------ the line's calls
 
@@ -124,7 +118,7 @@ class Performance:
 
     def body_came(self) -> None:
         """Keep what came, if the body is what is awaited."""
-        if self._receiving_since:
+        if self._payload.since:
             self._go_on(self._receive())
 
     def turn_away(self, reason: str) -> None:
@@ -162,12 +156,9 @@ class Performance:
         elif self._awaited_since and upstream is not None:
             if now - self._awaited_since > upstream.first_byte_timeout:
                 self._give_up("first_byte_timeout", upstream.first_byte_timeout)
-        elif self._receiving_since:
-            elapsed = now - self._receiving_since
-            slow = elapsed > limits.BODY_GRACE and self._request.size < elapsed * limits.BODY_RATE
-            if slow or elapsed > limits.BODY_DEADLINE:
-                self._receiving_since = 0.0
-                self._go_on(moves.BodyFailed(now, "too_slow"))
+        elif self._payload.since and self._payload.too_slow(now):
+            self._payload.since = 0.0
+            self._go_on(moves.BodyFailed(now, "too_slow"))
 
     # ------------------------------------------------------------------------------------------------ the machine
 
@@ -236,16 +227,10 @@ class Performance:
             self._connection = None
 
     def _release(self) -> None:
-        self._receiving_since = self._awaited_since = self._silent_since = 0.0
-        self._keeping = self._sent = None
+        self._payload.since = self._awaited_since = self._silent_since = 0.0
+        self._keeping = self._sent = self._rewritten = None
         self._conductor.performances.discard(self)
-        self._let_go_of_body()
-
-    def _let_go_of_body(self) -> None:
-        self._conductor.bodies_held -= self.held
-        self.held = 0
-        self._body = []
-        self._rewritten = None
+        self._payload.let_go()
 
     def _wait(self, awaited: Coroutine[Any, Any, moves.Input | None]) -> None:
         """Wait for something in a task of its own; what comes of it goes to the machine."""
@@ -283,45 +268,29 @@ class Performance:
 
     def _read_body(self, _output: moves.ReadBody) -> moves.Input | None:
         self._delivery.invite()
-        self._receiving_since = time.monotonic()
+        self._payload.since = time.monotonic()
         return self._receive()
 
     def _receive(self) -> moves.Input | None:
         """Keep what is here of the body, and say when it is whole or not to be had."""
-        request, conductor = self._request, self._conductor
+        request, payload = self._request, self._payload
         if request.waiting:
             grown = request.waiting
-            self._body += self._line.take(request)
-            self.held += grown
-            conductor.bodies_held += grown
-        problem = None
-        if self.held > limits.BODY:
-            problem = moves.BodyFailed(time.monotonic(), "too_large")
-        elif conductor.bodies_held > limits.BODIES_HELD:
-            problem = moves.BodyFailed(time.monotonic(), "busy")
-        elif request.broken:
-            problem = moves.BodyFailed(time.monotonic(), "malformed")
-        elif not request.whole:
+            payload.take(self._line.take(request), grown)
+        problem = payload.problem()
+        if problem is None and not request.whole:
             return None
-        self._receiving_since = 0.0
-        return problem or self._peek()
+        payload.since = 0.0
+        if problem is not None:
+            return moves.BodyFailed(time.monotonic(), problem)
+        seen = payload.look_at_once()
+        if seen is None:
+            self._wait(self._look_aside())
+            return None
+        return self._body_read(seen)
 
-    def _peek(self) -> moves.Input | None:
-        """Look at what is asked for, in a worker thread when the body is large."""
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body = [body]
-        head = self._head
-        if head.dialect != "gemini.generate" and (not body or "json" not in head.fields.get("content-type")):
-            return self._body_read(_UNSEEN)
-        encoding = head.fields.get("content-encoding")
-        if len(body) <= limits.PEEK_INLINE // (16 if encoding else 1):
-            return self._body_read(look(body, encoding, head.dialect, head.target.rest))
-        self._wait(self._peek_aside(body, encoding))
-        return None
-
-    async def _peek_aside(self, body: bytes, encoding: str) -> moves.Input:
-        head = self._head
-        return self._body_read(await anyio.to_thread.run_sync(look, body, encoding, head.dialect, head.target.rest))
+    async def _look_aside(self) -> moves.Input:
+        return self._body_read(await self._payload.look())
 
     def _body_read(self, seen: Seen) -> moves.Input:
         conductor = self._conductor
@@ -334,31 +303,24 @@ class Performance:
                 owner = book.owner(who.thread or who.session or "")
             if spending.active:
                 verdict = spending.verdict(who.session, who.cwd)
-        return moves.BodyRead(time.monotonic(), self.held, seen, providers.table, book.now, verdict, owner, time.time())
+        return moves.BodyRead(
+            time.monotonic(), self._payload.size, seen, providers.table, book.now, verdict, owner, time.time()
+        )
 
     def _rewrite(self, output: moves.Rewrite) -> moves.Input | None:
-        """Change the request, in a worker thread when it is large."""
         self._leave_answer()
-        encoding = self._head.fields.get("content-encoding")
-        body = self._body[0] if self._body else b""
-        if len(body) <= limits.REWRITE_INLINE // (16 if encoding else 1):
-            return self._changed(self._rewriting(body, encoding, output))
-        self._wait(self._rewrite_aside(body, encoding, output))
-        return None
+        found = self._payload.rewrite_at_once(output)
+        if found is None:
+            self._wait(self._rewrite_aside(output))
+            return None
+        return self._changed(found)
 
-    async def _rewrite_aside(self, body: bytes, encoding: str, output: moves.Rewrite) -> moves.Input:
-        return self._changed(await anyio.to_thread.run_sync(self._rewriting, body, encoding, output))
+    async def _rewrite_aside(self, output: moves.Rewrite) -> moves.Input:
+        return self._changed(await self._payload.rewrite(output))
 
-    def _rewriting(self, body: bytes, encoding: str, output: moves.Rewrite) -> Rewritten | str:
-        head = self._head
-        try:
-            return rewrite(body, encoding, head.target.rest, head.dialect, model=output.model, strip=output.strip)
-        except CannotRewrite as problem:
-            return str(problem)
-
-    def _changed(self, found: Rewritten | str) -> moves.Input:
-        if isinstance(found, str):
-            return moves.Rewritten(time.monotonic(), problem=found)
+    def _changed(self, found: Rewritten | CannotRewrite) -> moves.Input:
+        if isinstance(found, CannotRewrite):
+            return moves.Rewritten(time.monotonic(), problem=str(found))
         self._rewritten = found
         return moves.Rewritten(time.monotonic(), found.changes)
 
@@ -378,7 +340,7 @@ class Performance:
     def _send(self, output: moves.Send) -> moves.Input | None:
         self._leave_answer()
         self._upstream = upstream = self._providers.upstreams[output.provider]
-        head, body, rest = self._head, self._body[0] if self._body else b"", self._head.target.rest
+        head, body, rest = self._head, self._payload.body, self._head.target.rest
         fields = request_fields(head.fields, passthrough=upstream.passthrough)
         rewritten, self._rewritten = self._rewritten, None
         if rewritten is not None:
@@ -452,7 +414,8 @@ class Performance:
     def _keep(self, what: Literal["refusal", "beginning"]) -> Answer:
         if self._answer is None:
             raise RuntimeError("nothing to keep")
-        self._keeping = Keeping(what, self._head.dialect, self._answer, time.monotonic())
+        key = "" if self._upstream is None or self._upstream.key is None else self._upstream.key.reveal()
+        self._keeping = Keeping(what, self._head.dialect, self._answer, time.monotonic(), key)
         return self._answer
 
     def _relay(self, output: moves.Relay) -> moves.Input | None:
@@ -460,7 +423,7 @@ class Performance:
         answer, kept = self._answer, self._keeping
         if answer is None:
             raise RuntimeError("nothing to relay")
-        self._let_go_of_body()
+        self._payload.let_go()
         passthrough = self._upstream is not None and self._upstream.passthrough
         pairs = answer_fields(answer.fields, passthrough=passthrough)
         pairs += output.own
