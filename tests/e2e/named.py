@@ -140,7 +140,8 @@ class Tab:
         """Ask, wait for the end of the answer and return who answered; a refusal is returned as it is."""
         self.begin(prompt)
         said = self.hear()
-        self.hear()
+        while self.hear() not in ("response.completed", "refused"):
+            pass
         return said
 
     def begin(self, prompt: str) -> None:
