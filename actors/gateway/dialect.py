@@ -90,8 +90,9 @@ def error_body(dialect: Dialect, status: int, code: str, message: str, request: 
 
 # Codex 0.169 shows the message of `response.failed` only when the stream ends behind it as HTTP says it must; torn, it shows
 # "error decoding response body" instead. Gemini CLI 0.61 asks again, three times, and shows the message; torn, it gives up at
-# once and shows "terminated". Elsewhere the torn framing is what tells a cut answer from a whole one.
-ERROR_ENDS_STREAM: Final = ("openai.responses", "gemini.generate")
+# once and shows "terminated". Claude Code 2.1 asks once more, without streaming; torn, it overlooks the event and streams up to
+# ten times more, each of which is paid for. Elsewhere the torn framing is what tells a cut answer from a whole one.
+ERROR_ENDS_STREAM: Final = ("openai.responses", "gemini.generate", "anthropic.messages")
 
 
 def stream_error(dialect: Dialect, code: str, message: str, response: str | None) -> bytes:

@@ -58,6 +58,7 @@ _BAD: Final = 400
 _NOT_FOUND: Final = 404
 _UNPROCESSABLE: Final = 422
 _TOO_MANY: Final = 429
+_BROKEN: Final = 500
 
 
 def adapt(dialect: Dialect, fault: Fault, status: int, *, provider: str, passthrough: bool, body: bytes) -> Adapted | None:
@@ -77,7 +78,9 @@ def adapt(dialect: Dialect, fault: Fault, status: int, *, provider: str, passthr
     text = _named(provider, fault, status, row.todo)
     code = way.code or fault.code or f"upstream_{status}"
     kept = tuple(pair for pair in fault.kept if not (way.fields and pair[0].lower() == way.fields[0][0]))
-    return Adapted(answer, (*kept, *way.fields), dialects.error_body(dialect, answer, code, text))
+    # Claude Code takes a 503 of the type that goes with it for an overload, and hides the words; it must be an overload.
+    kind = _BROKEN if fault.kind == "server" else answer
+    return Adapted(answer, (*kept, *way.fields), dialects.error_body(dialect, kind, code, text))
 
 
 def told(dialect: Dialect, problem: str) -> Told:

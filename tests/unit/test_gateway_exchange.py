@@ -322,7 +322,7 @@ def test_claude_reads_error_events() -> None:
     (last,) = play.outputs
     assert isinstance(last, moves.Break)
     assert b"event: error\n" in last.last
-    assert not last.ended
+    assert last.ended
 
 
 def test_a_caller_that_leaves_with_the_whole_answer_has_completed() -> None:
