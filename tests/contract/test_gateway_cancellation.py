@@ -175,7 +175,7 @@ def test_a_caller_who_leaves_behind_the_last_event_has_its_answer(stage: Scene) 
 
 DIALECTS = {
     "openai.responses": ("/v1/responses", DELTA, b"event: response.failed\ndata: {", True),
-    "anthropic.messages": ("/v1/messages", ANTHROPIC_START + ANTHROPIC_DELTA, b"event: error\ndata: {", False),
+    "anthropic.messages": ("/v1/messages", ANTHROPIC_START + ANTHROPIC_DELTA, b"event: error\ndata: {", True),
     "openai.chat": ("/v1/chat/completions", CHAT_DELTA, b'data: {"error":{', False),
     "gemini.generate": ("/v1beta/models/m:streamGenerateContent?alt=sse", GEMINI_DELTA, b'\n\n{"error":{', True),
 }
