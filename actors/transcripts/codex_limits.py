@@ -45,7 +45,7 @@ def told(thread: Thread, spot: Spot, raw: Raw) -> tuple[Thread, tuple[Fact, ...]
         RejectedError: the line cannot be read.
 
     """
-    if len(bytes(raw)) <= len(b"null"):
+    if bytes(raw) in (b"", b"null"):
         return thread, ()
     limits: _Limits = decoded(_LIMITS, raw)
     name = printable(limits.limit_id or _NAME, "limit")
