@@ -7,6 +7,7 @@ Pure. Claims are rank 4, whatever they say; ``attribution`` decides what to beli
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -43,6 +44,7 @@ class _TurnMetadata(Struct, frozen=True):
 
 NO_CLAIMS: Final = Claims()
 _OPENCODE: Final = ("x-session-id", "x-opencode-session")  # the second for its own provider
+_DRIVEN: Final = re.compile(r"^augment\.cli/[^/]*/acp(/|$)")
 _TURN: Final = msgspec.json.Decoder(_TurnMetadata)
 
 
@@ -99,7 +101,7 @@ def _opencode(fields: Fields, header: str) -> Claims:
 def _auggie(fields: Fields) -> Claims:
     """Read Auggie's header, which is its session only where an editor drives it; elsewhere it names a run of the program."""
     header = "x-request-session-id"
-    if "/acp/" in fields.get("user-agent", ""):
+    if _DRIVEN.search(fields.get("user-agent", "")):
         return _claims(fields, "auggie", header, thread=fields.get(header), kind="main", parent="")
     return Claims("auggie", header=header, problem=f"{header} names a run of the program; its conversation is in the body")
 

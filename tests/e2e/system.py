@@ -38,7 +38,9 @@ class System:
     def __post_init__(self) -> None:
         self.home.mkdir(mode=0o700, exist_ok=True)
         file = self.home / "config.toml"
-        file.write_text(f"{self.config}\n[gateway]\nport = {self.gateway_port}\n{self.gateway}\n[echo]\nport = {self.echo_port}\n")
+        file.write_text(
+            f"{self.config}\n[gateway]\nport = {self.gateway_port}\n{self.gateway}\n[echo]\nport = {self.echo_port}\n"
+        )
         file.chmod(0o600)
 
     @property

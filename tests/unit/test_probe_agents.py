@@ -85,6 +85,8 @@ def test_codex_is_its_native_program_and_its_kind_its_subcommand(exe: str, argv:
         ("/x/opencode-linux-x64/bin/opencode", ("opencode", "run", "hi"), None, "opencode", "exec"),
         ("/x/opencode-linux-x64/bin/opencode", ("opencode", "serve"), None, "opencode", "daemon"),
         ("/x/opencode-linux-x64/bin/opencode", ("opencode", "acp"), None, "opencode", "app_server"),
+        ("/x/opencode-ai/bin/opencode.exe", ("opencode", "-m", "run", "session", "list"), None, "opencode", "other"),
+        (NODE, ("node", "a", "account"), "/x/node_modules/@augmentcode/auggie/augment.mjs", "auggie", "other"),
     ],
 )
 def test_other_agents_are_their_package_or_program(
