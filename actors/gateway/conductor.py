@@ -14,6 +14,7 @@ from actors.gateway.admission import Door, check_passage
 from actors.gateway.advisers import HealthAdviser, NoBudgets, NoHealth, NoThrottle, SpendingAdviser, ThrottleAdviser
 from actors.gateway.aside import PLACES, Aside, Health
 from actors.gateway.catalogue import Catalogue, ListOfModels, passes_on
+from actors.gateway.course import Course
 from actors.gateway.head import read_head
 from actors.gateway.hooks import Hooks
 from actors.gateway.identity import Identity
@@ -53,12 +54,12 @@ class Conductor:
         self.health_book: HealthAdviser = NoHealth()
         self.spending: SpendingAdviser = NoBudgets()
         self.throttle: ThrottleAdviser = NoThrottle()
-        self.performances: set[Performance] = set()
+        self.performances: set[Course] = set()
         self.bodies_held = 0
         self.strangers = 0  # requests from beyond this computer that had no token
-        self._facts: list[tuple[Performance, moves.Publish]] = []
+        self._facts: list[tuple[Course, moves.Publish]] = []
 
-    def tell_soon(self, performance: Performance, fact: moves.Publish) -> None:
+    def tell_soon(self, performance: Course, fact: moves.Publish) -> None:
         """Tell a fact as soon as there is nothing better to do, together with those of other requests."""
         if not self._facts:
             self.loop.call_soon(self._tell)

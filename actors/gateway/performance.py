@@ -7,8 +7,7 @@ callbacks that bring its bytes, from the caller's line (``body_came``, ``caller_
 (``answered``, ``came``, ``failed``). Only what has to be waited for has a task, one at a time: who calls when that is not
 known yet, a look into a large body or a change in it, a connection to be dialled; it ends with the caller.
 
-Outputs are performed in order; the last of them may yield the next input. What one callback has to say to the caller leaves in
-one write. Deadlines are times that one sweep compares a few times a second.
+How inputs and outputs follow each other is in ``Course``. Deadlines are times that one sweep compares a few times a second.
 
 The body is kept until an answer is passed on, since until then it may have to be sent again; so is, for as long as the machine
 says, what has come of an answer (``Keeping``). A provider may close a connection that was kept from an earlier request just
@@ -20,16 +19,14 @@ Must not know how identity is found, what an answer means, what is said, to whom
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from actors.gateway import limits, moves
 from actors.gateway.answers import Answer
 from actors.gateway.attribution import Caller, Standing, attribute
-from actors.gateway.delivery import Delivery
-from actors.gateway.exchange import begin, step
+from actors.gateway.course import Course
+from actors.gateway.exchange import begin
 from actors.gateway.forwarding import answer_fields, request_fields, request_path
 from actors.gateway.head import Head
 from actors.gateway.intake import Request
@@ -40,7 +37,6 @@ from actors.gateway.providers import Providers, Upstream
 from actors.gateway.rewriting import CannotRewrite, Rewritten
 from actors.gateway.server import CallerConnection
 from actors.gateway.spending import GO_ON
-from actors.gateway.state import Exchange
 from actors.gateway.throttle import caller_session, unnamed
 from actors.gateway.upstream import UpstreamConnection, UpstreamError, request_head
 from actors.gateway.usage import Meter, NoMeter, meter_for
@@ -52,20 +48,15 @@ if TYPE_CHECKING:
 _UNREAD: Final = NoMeter()
 
 
-class Performance:
+class Performance(Course):
     """One request on its way."""
 
     __slots__ = (
         "_answer",
         "_awaited_since",
-        "_cause",
-        "_conductor",
         "_connection",
-        "_delivery",
         "_head",
-        "_holding",
         "_keeping",
-        "_line",
         "_meter",
         "_payload",
         "_providers",
@@ -73,26 +64,18 @@ class Performance:
         "_rewritten",
         "_sent",
         "_silent_since",
-        "_state",
         "_stirred",
-        "_task",
         "_upstream",
     )
 
     def __init__(self, conductor: Conductor, line: CallerConnection, request: Request, head: Head) -> None:
-        self._conductor = conductor
-        self._line = line
+        super().__init__(conductor, line, request)
         self._request = request
         self._head = head
-        self._delivery = Delivery(line, request)
-        self._state: Exchange | None = None
-        self._cause: str | None = None
-        self._task: asyncio.Task[None] | None = None
         self._upstream: Upstream | None = None
         self._connection: UpstreamConnection | None = None
         self._meter: Meter = _UNREAD
         self._answer: Answer | None = None
-        self._holding = False  # more of the same read follows
         self._keeping: Keeping | None = None  # what came of an answer and is not passed on yet
         self._payload = Payload(conductor, request, head)
         self._providers: Providers = conductor.providers
@@ -114,23 +97,24 @@ class Performance:
         self._state = state
         if state.over and conductor.throttle.check(caller_session(line.acquaintance.caller, line.peer_text), now):
             outputs = tuple(output for output in outputs if not isinstance(output, moves.Publish))  # it loops: told as one
-        self._perform(outputs)
+        self.perform(outputs)
 
     def body_came(self) -> None:
         """Keep what came, if the body is what is awaited."""
         if self._payload.since:
-            self._go_on(self._receive())
+            self.go_on(self._receive())
 
     def turn_away(self, reason: str) -> None:
         """Refuse, as long as who calls is what is waited for."""
-        self._go_on(moves.TurnedAway(time.monotonic(), reason))
+        self.go_on(moves.TurnedAway(time.monotonic(), reason))
 
     def caller_left(self) -> None:
         """Close the provider's connection, then tell what was still to be told."""
-        self._drop_upstream()
-        for output in self._step(moves.CallerLeft(time.monotonic(), self._delivery.sent, self._meter.reading())):
-            _DO[type(output)](self, output)
-        self._release()
+        self.drop_task()
+        self.drop_upstream()
+        for output in self.step(moves.CallerLeft(time.monotonic(), self._delivery.sent, self._meter.reading())):
+            self.DO[type(output)](self, output)
+        self.release()
 
     def pause(self) -> None:
         """Read no more from the provider."""
@@ -147,7 +131,7 @@ class Performance:
         """End the wait for a provider that is silent, or for a body that does not come."""
         upstream = self._upstream
         if self._keeping is not None:
-            self._go_on(self._keeping.expired(now))
+            self.go_on(self._keeping.expired(now))
         elif self._silent_since and upstream is not None:
             if self._stirred or self._line.paused:
                 self._stirred, self._silent_since = False, now
@@ -158,99 +142,27 @@ class Performance:
                 self._give_up("first_byte_timeout", upstream.first_byte_timeout)
         elif self._payload.since and self._payload.too_slow(now):
             self._payload.since = 0.0
-            self._go_on(moves.BodyFailed(now, "too_slow"))
+            self.go_on(moves.BodyFailed(now, "too_slow"))
 
-    # ------------------------------------------------------------------------------------------------ the machine
-
-    def _go_on(self, happened: moves.Input | None) -> None:
-        """Tell the machine what happened and do what it says."""
-        if happened is not None:
-            self._perform(self._step(happened))
-
-    def _perform(self, outputs: tuple[moves.Output, ...]) -> None:
-        """Perform outputs and what follows from them, as far as nothing has to be waited for."""
-        try:
-            while outputs:
-                happened: moves.Input | None = None
-                for output in outputs:
-                    happened = _DO[type(output)](self, output)
-                outputs = () if happened is None else self._step(happened)
-        except Exception as error:  # noqa: BLE001 - one request breaks, not the gateway; the log says why
-            self._break_down(error)
-        self._settle()
-
-    def _break_down(self, error: Exception) -> None:
-        self._line.log_exception(error)
-        for output in self._step(moves.Broke(time.monotonic(), self._delivery.sent)):
-            _DO[type(output)](self, output)
-
-    def _step(self, happened: moves.Input) -> tuple[moves.Output, ...]:
-        if self._state is None:
-            return ()
-        self._state, outputs = step(self._state, happened)
-        return outputs
-
-    def _publish(self, output: moves.Publish) -> None:
-        """Tell a fact, after the bytes that are on their way."""
-        self._conductor.tell_soon(self, output)
-
-    def tell(self, fact: moves.Publish) -> None:
-        """Tell it now, as caused by the one before."""
-        conductor = self._conductor
-        if self._state is not None:
-            self._cause = conductor.tell(fact.subject, fact.event, self._state.request, self._cause)
-        if conductor.spending.active:
-            conductor.spending.told(fact.event)
-
-    def _observe(self, output: moves.Observe) -> None:
-        self._conductor.health_book.observed(output.outcome)
-
-    def _own(self, output: moves.Own) -> None:
-        self._conductor.health_book.owned(output.conversation, output.account)
-
-    def _settle(self) -> None:
-        """Write what there is to say; after the outcome let everything go."""
-        over = self._state is not None and self._state.over
-        if over or not self._holding:
-            self._delivery.flush()
-        if over and self in self._conductor.performances:
-            self._drop_upstream()
-            self._release()
-            self._line.done(keep_alive=self._delivery.keep_alive)
-
-    def _drop_upstream(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+    def drop_upstream(self) -> None:
+        """Close the provider's connection at once."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let everything go that a request holds."""
         self._payload.since = self._awaited_since = self._silent_since = 0.0
         self._keeping = self._sent = self._rewritten = None
         self._conductor.performances.discard(self)
         self._payload.let_go()
-
-    def _wait(self, awaited: Coroutine[Any, Any, moves.Input | None]) -> None:
-        """Wait for something in a task of its own; what comes of it goes to the machine."""
-        self._task = self._conductor.loop.create_task(self._then(awaited))
-
-    async def _then(self, awaited: Coroutine[Any, Any, moves.Input | None]) -> None:
-        try:
-            happened = await awaited
-        except Exception as error:  # noqa: BLE001 - as in _perform
-            self._line.log_exception(error)
-            happened = moves.Broke(time.monotonic(), self._delivery.sent)
-        self._task = None
-        self._go_on(happened)
 
     # ------------------------------------------------------------------------------------------------ the caller's side
 
     def _identify(self, output: moves.Identify) -> moves.Input | None:
         found = self._conductor.identity.standing_at_once(self._line.acquaintance, output.token)
         if found is None:
-            self._wait(self._find_out(output.token))
+            self.wait(self._find_out(output.token))
             return None
         return self._identified(*found)
 
@@ -285,7 +197,7 @@ class Performance:
             return moves.BodyFailed(time.monotonic(), problem)
         seen = payload.look_at_once()
         if seen is None:
-            self._wait(self._look_aside())
+            self.wait(self._look_aside())
             return None
         return self._body_read(seen)
 
@@ -311,7 +223,7 @@ class Performance:
         self._leave_answer()
         found = self._payload.rewrite_at_once(output)
         if found is None:
-            self._wait(self._rewrite_aside(output))
+            self.wait(self._rewrite_aside(output))
             return None
         return self._changed(found)
 
@@ -332,7 +244,7 @@ class Performance:
 
     def _break(self, output: moves.Break) -> None:
         """Close early; the last bytes go where they can still be read."""
-        self._drop_upstream()
+        self.drop_upstream()
         self._delivery.tear(output.last, ended=output.ended)
 
     # ------------------------------------------------------------------------------------------------ the provider's side
@@ -362,7 +274,7 @@ class Performance:
         self._sent = (upstream, written, body)
         connection = pool.take(origin)
         if connection is None:
-            self._wait(self._dial(upstream, written, body))
+            self.wait(self._dial(upstream, written, body))
         else:
             self._hand_over(connection, written, body)
         return None
@@ -400,7 +312,7 @@ class Performance:
         kind = answer.fields.get("content-type")
         self._meter = meter_for(self._head.dialect, kind, answer.fields.get("content-encoding"))
         self._answer, self._holding = answer, True
-        self._go_on(moves.HeadCame(time.monotonic(), answer.status, kind))
+        self.go_on(moves.HeadCame(time.monotonic(), answer.status, kind))
 
     def _collect(self, _output: moves.Collect) -> None:
         self._keep("refusal")
@@ -460,15 +372,15 @@ class Performance:
         if ended:
             self._connection = None
             self._silent_since = 0.0
-            self._go_on(moves.Ended(time.monotonic(), self._delivery.sent, self._meter.reading()))
+            self.go_on(moves.Ended(time.monotonic(), self._delivery.sent, self._meter.reading()))
         else:
-            self._settle()
+            self.settle()
 
     def _came_to_keep(self, keeping: Keeping, body: bytes, *, ended: bool) -> None:
         if ended:
             self._connection = None
         self._meter.feed(body)
-        self._go_on(keeping.take(body, time.monotonic(), ended=ended))
+        self.go_on(keeping.take(body, time.monotonic(), ended=ended))
 
     def failed(self, problem: moves.Problem | Literal["stale"]) -> None:
         """Tell the machine that the provider broke off."""
@@ -477,12 +389,12 @@ class Performance:
         if problem == "stale":
             if sent is not None and at - self._awaited_since <= limits.STALE:
                 self._awaited_since = 0.0
-                self._wait(self._dial(*sent))
+                self.wait(self._dial(*sent))
                 return
             problem = "cut"
         detail = "" if upstream is None else f"at {upstream.shown}"
         if self._keeping is not None:
-            self._go_on(self._keeping.cut("cut", detail, at))
+            self.go_on(self._keeping.cut("cut", detail, at))
         elif self._silent_since:
             self._give_out("cut", "")
         else:
@@ -496,24 +408,24 @@ class Performance:
 
     def _give_out(self, problem: moves.Problem, detail: str) -> None:
         self._awaited_since = self._silent_since = 0.0
-        self._go_on(moves.UpstreamFailed(time.monotonic(), problem, detail, self._delivery.sent, self._meter.reading()))
+        self.go_on(moves.UpstreamFailed(time.monotonic(), problem, detail, self._delivery.sent, self._meter.reading()))
 
     def _perform_first_byte(self) -> None:
-        for output in self._step(moves.FirstByte(time.monotonic())):
+        for output in self.step(moves.FirstByte(time.monotonic())):
             if isinstance(output, moves.Publish):
-                self._publish(output)
+                self.publish(output)
 
 
-_DO: Final[dict[type[Any], Callable[[Performance, Any], moves.Input | None]]] = {
-    moves.Publish: Performance._publish,  # noqa: SLF001 - its own moves
-    moves.Identify: Performance._identify,  # noqa: SLF001
+Performance.DO = {
+    moves.Publish: Performance.publish,
+    moves.Identify: Performance._identify,  # noqa: SLF001 - its own moves
     moves.ReadBody: Performance._read_body,  # noqa: SLF001
     moves.Rewrite: Performance._rewrite,  # noqa: SLF001
     moves.Send: Performance._send,  # noqa: SLF001
     moves.Collect: Performance._collect,  # noqa: SLF001
     moves.HoldBack: Performance._hold_back,  # noqa: SLF001
-    moves.Observe: Performance._observe,  # noqa: SLF001
-    moves.Own: Performance._own,  # noqa: SLF001
+    moves.Observe: Performance.observe,
+    moves.Own: Performance.own,
     moves.Relay: Performance._relay,  # noqa: SLF001
     moves.Finish: Performance._finish,  # noqa: SLF001
     moves.Answer: Performance._answer_ourselves,  # noqa: SLF001
