@@ -1,11 +1,36 @@
-"""Fixtures that every kind of test may use."""
+"""Fixtures that every kind of test may use, and the search after all of them for keys that got out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests import canary
+
+_FOUND: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Run ``@pytest.mark.anyio`` tests on asyncio, the loop that the product runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _canary_stash(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After the last test, search everything that was left for made-up keys (``tests.canary``); a hit fails the run."""
+    yield
+    pytestconfig.stash[_FOUND] = [str(path) for path in canary.hits(tmp_path_factory.getbasetemp())]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that let a key out."""
+    if session.config.stash.get(_FOUND, []):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say where."""
+    for path in config.stash.get(_FOUND, []):
+        terminalreporter.write_line(f"KEY FOUND: {path} holds a key that a test made up for a provider", red=True)

@@ -37,6 +37,11 @@ def forbid_inspection() -> str:
         from actors.runtime import windows  # noqa: PLC0415 - exists on Windows only
 
         return windows.forbid_inspection()
+    import resource  # noqa: PLC0415 - exists elsewhere only
+
+    # Where a process can be kept from being looked at it leaves no core file either; elsewhere this keeps it from one.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return _prctl(_PR_SET_DUMPABLE, 0)
 
 
