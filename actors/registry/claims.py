@@ -15,6 +15,7 @@ Pure. Must not know what is concluded from claims (``contests``, ``identity``).
 
 from __future__ import annotations
 
+from actors.registry.ledger import Cell
 from actors.registry.statements import At
 from schemas.evidence import Rank
 from schemas.identity import LaunchId, ProcessKey, RequestId, SessionId
@@ -40,6 +41,7 @@ class Claim:
         "busy",
         "cached_input",
         "cancellations",
+        "cell",
         "conflicting",
         "cwd",
         "facts",
@@ -93,6 +95,7 @@ class Claim:
         self.quiet = ""  # when the last one ended
         self.outcome = ""  # how it ended, when badly
         self.used = False
+        self.cell: Cell | None = None  # of the ledger, where its last request was counted
         self.input = self.cached_input = self.output = self.reasoning = self.total = 0
         self.last_position = 0
         self.provider: str | None = None

@@ -31,13 +31,17 @@ _DAY: Final = 10  # of ``2026-11-21T01:50:01.123456Z``
 
 
 def ended(state: State, claim: Claim, flight: Flight, event: Recorded, data: Outcome) -> None:
-    """Count a request and what its response cost."""
-    cell = _cell(state, claim, flight, event, data.provider, data.served_model or data.sent_model or data.requested_model)
+    """Count a request and what its response cost; nearly always in the same cell as the one before."""
+    provider, model = data.provider or "", data.served_model or data.sent_model or data.requested_model or ""
+    cell = claim.cell
+    if cell is None or not _same(cell, claim, flight, event, provider, model):
+        cell = claim.cell = _cell(state, claim, flight, event, provider, model)
     cell.requests += 1
-    if isinstance(data, RequestFailed):
-        cell.failures += 1
-    elif isinstance(data, RequestCancelled):
-        cell.cancellations += 1
+    if type(data) is not RequestCompleted:
+        if isinstance(data, RequestFailed):
+            cell.failures += 1
+        else:
+            cell.cancellations += 1
     used = data.usage
     if used is None:
         return
@@ -52,7 +56,7 @@ def ended(state: State, claim: Claim, flight: Flight, event: Recorded, data: Out
 def retried(state: State, claim: Claim, flight: Flight, event: Recorded, data: RequestRetried) -> None:
     """Count a failure for the provider that a request left; the request itself counts where it ends."""
     choice = flight.choice
-    model = None if choice is None else choice.routed.sent_model or choice.routed.requested_model
+    model = "" if choice is None else choice.routed.sent_model or choice.routed.requested_model or ""
     _cell(state, claim, flight, event, data.provider, model).failures += 1
 
 
@@ -99,15 +103,32 @@ def now(known: Response) -> Tokens:
     return _highest(asked, read)
 
 
-def _cell(  # noqa: PLR0917 - what a request's cell follows from
-    state: State, claim: Claim, flight: Flight, event: Recorded, provider: str | None, model: str | None
+def _same(  # noqa: PLR0917 - what a request's cell follows from
+    cell: Cell, claim: Claim, flight: Flight, event: Recorded, provider: str, model: str
+) -> bool:
+    """Tell whether this is the cell of a request: comparing costs less than looking it up."""
+    key = cell.key
+    return (
+        key[3] == model
+        and key[2] == provider
+        and key[4] == (claim.cwd or "")
+        and event.stamp.recordedtime.startswith(key[0])
+        and key[5] is flight.auxiliary
+        and key[1] == claim.session
+        and not claim.rejected
+        and cell.into is None
+    )
+
+
+def _cell(  # noqa: PLR0917 - as above
+    state: State, claim: Claim, flight: Flight, event: Recorded, provider: str, model: str
 ) -> Cell:
     """Return where a request counts; one in the name of a conversation that is another's counts for its own process."""
     session = claim.session
     if claim.rejected and claim.process is not None:
         session = process_session(claim.process)
     day = event.stamp.recordedtime[:_DAY]
-    return state.ledger.cell((day, session, provider or "", model or "", claim.cwd or "", flight.auxiliary))
+    return state.ledger.cell((day, session, provider, model, claim.cwd or "", flight.auxiliary))
 
 
 def _apart(one: str, other: str) -> bool:
