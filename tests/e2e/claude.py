@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -13,11 +14,23 @@ from typing import Any
 import pytest
 
 from tests.e2e.system import System
+from tests.e2e.terminal import Tmux
 
 BINARY = os.environ.get("TABWIRE_CLAUDE") or shutil.which("claude")
 needs_claude = pytest.mark.skipif(
     BINARY is None, reason="the real Claude Code is not installed (npm install -g @anthropic-ai/claude-code@2.1.329)"
 )
+
+
+PROMPT = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"
+
+
+def prompt(tmux: Tmux, pane: str, text: str) -> None:
+    """Type a prompt into its TUI."""
+    tmux.wait_for(pane, PROMPT)
+    tmux.type(pane, text)
+    tmux.wait_for(pane, text)
+    tmux.press(pane, "Enter")
 
 
 class Claude:
@@ -41,6 +54,15 @@ class Claude:
         }
         tab = {} if terminal is None else {"WT_SESSION": terminal}
         return self.system.environ({**own, **tab, **(extra or {})})
+
+    def open(self, tmux: Tmux, *arguments: str, prefix: tuple[str, ...] = ()) -> str:
+        """Open its TUI in a pane, as one that has been here before: no welcome, no question whether to trust the folder."""
+        self.folder.mkdir(exist_ok=True)
+        here = {"projects": {str(self.work): {"hasTrustDialogAccepted": True}}}
+        (self.folder / ".claude.json").write_text(json.dumps({"hasCompletedOnboarding": True, "theme": "dark", **here}))
+        environ = {name: value for name, value in self.environ().items() if name != "ANTHROPIC_API_KEY"}
+        login = {"ANTHROPIC_AUTH_TOKEN": "a-token-that-nobody-checks"}  # a key would be asked about, a token is not
+        return tmux.open(shlex.join([*prefix, self.binary, *arguments]), {**environ, **login}, self.work)
 
     def start(self, prompt: str, *arguments: str, terminal: str | None = None) -> subprocess.Popen[str]:
         """Start ``claude -p`` without waiting for it."""

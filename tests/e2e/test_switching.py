@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cases import Tui, own_codex
+from schemas.rows import SessionRow
+from tests.e2e import claude as claude_code
+from tests.e2e.cases import Tui, own_codex, rows_when
 from tests.e2e.claude import Claude, needs_claude
 from tests.e2e.codex import Codex, needs_codex
 from tests.e2e.providers import Sealer, echo_server, sealer
@@ -241,3 +243,33 @@ def test_one_of_two_claudes_goes_elsewhere_and_goes_on(system: System, tmp_path:
     lines = claude.transcripts()[moved.session]
     assert "the first of one" in json.dumps(lines)
     assert "The tool said: moved" in json.dumps(lines)
+
+
+@needs_claude
+@needs_tmux
+@pytest.mark.claude
+def test_one_of_two_claude_tuis_goes_elsewhere_and_goes_on(system: System, tmp_path: Path, tmux: Tmux) -> None:
+    claude = Claude(tmp_path, system)
+    run = tuple(system.command("run", "--"))
+    panes = {word: claude.open(tmux, "--allowedTools", "Bash", prefix=run) for word in ("moved", "stays")}
+    turns: dict[str, Turns] = {}
+    for word, pane in panes.items():
+        claude_code.prompt(tmux, pane, f"the first of {word}")
+        tmux.wait_for(pane, f"You said: the first of {word}")
+        rows = rows_when(system, lambda rows, pane=pane: any(_seated(row, pane) for row in rows.values()))
+        (row,) = [row for row in rows.values() if _seated(row, pane)]
+        assert (row.verdict, row.process_kind) == ("verified", "tui")
+        assert row.launch is not None
+        turns[word] = Turns(system, row.session)
+        assert turns[word].until(1) == ["echo"]
+    system.tabwire("pin", turns["moved"].session, "second")
+    claude_code.prompt(tmux, panes["moved"], '[echo tool="echo made it"]')
+    tmux.wait_for(panes["moved"], "The tool said: made it")
+    claude_code.prompt(tmux, panes["stays"], "the second of stays")
+    tmux.wait_for(panes["stays"], "You said: the second of stays")
+    assert turns["moved"].until(3)[:3] == ["echo", "second", "second"]
+    assert turns["stays"].until(2)[:2] == ["echo", "echo"]
+
+
+def _seated(row: SessionRow, pane: str) -> bool:
+    return row.agent == "claude" and row.requests > 0 and (row.terminal or "").endswith(f":{pane}")
