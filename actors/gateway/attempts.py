@@ -81,8 +81,8 @@ def decide(state: Exchange, happened: BodyRead) -> Result:
     plan = Plan(decision, happened.table, happened.seen, happened.owner, happened.at, happened.wall)
     if not decision.choices:
         return _undecided(changed(state, bytes_in=happened.size, plan=plan, why=decision.reason), happened.at, decision)
-    choice, *left = decision.choices
-    return _attempt(state, choice, tuple(left), why=decision.reason, bytes_in=happened.size, plan=plan)
+    choices = decision.choices
+    return _attempt(state, choices[0], choices[1:], why=decision.reason, bytes_in=happened.size, plan=plan)
 
 
 def _asker(state: Exchange, *, pinned: bool) -> Asker:
@@ -163,7 +163,7 @@ def rewritten(state: Exchange, happened: Rewritten) -> Result:
 def _send(state: Exchange, changes: tuple[str, ...]) -> Result:
     decision = _plan(state).decision
     routed = _routed(state, decision, _candidates(state, decision), changes)
-    return state, (Publish(state.about, routed), Send(state.provider or "", state.sent_model or ""))
+    return state, (Publish(state.about, routed), Send(routed.provider, routed.sent_model or ""))
 
 
 def _plan(state: Exchange) -> Plan:

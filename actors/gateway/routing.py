@@ -114,7 +114,7 @@ class Wanted(Struct, frozen=True):
     def bound(self) -> bool:
         """Tell whether something in it can be read by one account only."""
         seen = self.seen
-        return bool(self.owner) and bool(seen.encrypted or seen.compaction or seen.previous_response)
+        return self.owner != "" and (seen.encrypted > 0 or seen.compaction or seen.previous_response)
 
 
 # ------------------------------------------------------------------------------------------------------------ the decision

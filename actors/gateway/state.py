@@ -103,7 +103,10 @@ class Exchange(Struct, frozen=True):
     @property
     def sent_model(self) -> str | None:
         """Return the model that the provider is asked for."""
-        return None if self.choice is None else self.choice.model or self.model
+        choice, plan = self.choice, self.plan
+        if choice is None:
+            return None
+        return choice.model if choice.model is not None or plan is None else plan.seen.model
 
     @property
     def phase(self) -> Phase:
