@@ -18,7 +18,7 @@ fill the journal. Refusals of the protocol itself (a websocket upgrade) are no r
 
 Success is the end of the stream as its dialect says it, not the status line. What was sent to a caller is never taken
 back: after the first byte a failure is the dialect's error event, never an event that means success, and the connection is
-closed. Behind ``response.failed`` HTTP's framing is ended, behind any other it stays torn (``dialect.ERROR_ENDS_STREAM``).
+closed. Behind an event that its agents read HTTP's framing is ended, else it stays torn (``dialect.ERROR_ENDS_STREAM``).
 
 Pure: times come with the inputs (seconds of a monotonic clock). Must not know sockets, the bus, or how identity is found.
 """

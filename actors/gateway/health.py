@@ -25,7 +25,6 @@ Pure; every change is a new value. Must not know requests, files, or who is pref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -177,16 +176,6 @@ def revived(health: Health) -> Health:
 def shown_time(at: float) -> str:
     """Write a time of the wall clock, to the second."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def providers_down(health: Health, at: float) -> Mapping[str, str]:
-    """Return why, of everything that is passed over now, by ``provider/model``: for a status line."""
-    found = {}
-    for key in (*health.circuits, *health.blocks):
-        provider, _, model = key.partition("/")
-        if reason := standing(health, provider, model, at):
-            found[key.rstrip("/")] = reason
-    return found
 
 
 # ------------------------------------------------------------------------------------------------------------ circuits

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.gateway.health import KEPT, PROBE, Health, Outcome, chosen, observed, providers_down, revived, standing
+from actors.gateway.health import KEPT, PROBE, Health, Outcome, chosen, observed, revived, standing
 from schemas.config import Breaker
 
 RULES = st.builds(
@@ -67,7 +67,8 @@ def test_an_opening_is_never_longer_than_the_longest(rules: Breaker, steps: list
     longest = max(rules.longest_seconds, 0.0)
     for circuit in health.circuits.values():
         assert circuit.until - circuit.since <= longest + 1e-6
-    assert providers_down(health, at + longest + PROBE + 3600) == {}
+    later = at + longest + PROBE + 3600
+    assert [standing(health, provider, model, later) for provider in "ab" for model in ("", "m", "n/with/slashes")] == [""] * 6
 
 
 @given(RULES, STEPS, PROVIDERS, MODELS)

@@ -11,7 +11,7 @@ from structlog import get_logger
 from structlog.testing import capture_logs
 
 from actors.gateway.fields import Fields
-from actors.gateway.health import Health, Outcome, chosen, observed, providers_down, standing
+from actors.gateway.health import Health, Outcome, chosen, observed, standing
 from actors.gateway.health_book import OWNERS, HealthBook
 from schemas.config import Breaker
 from schemas.events import ProviderQuotaObserved, ProviderStateChanged
@@ -42,7 +42,6 @@ def test_failures_in_a_row_open_a_circuit_and_it_is_said_until_when() -> None:
     assert fact == ProviderStateChanged(
         provider="acme", state="open", model="m1", failures=3, until="2026-11-18T11:07:10Z", reason="status 503"
     )
-    assert list(providers_down(health, NOON)) == ["acme/m1"]
 
 
 def test_a_success_in_between_begins_the_count_anew() -> None:
@@ -54,7 +53,6 @@ def test_what_concerns_the_whole_provider_stands_against_every_model() -> None:
     health, (fact,) = after(*[Outcome("acme", "", "failed", "refused")] * 3)
     assert fact.model == ""
     assert "3 times in a row (refused)" in standing(health, "acme", "whatever", NOON)
-    assert list(providers_down(health, NOON)) == ["acme"]
 
 
 def test_one_probe_goes_out_and_its_success_closes_the_circuit() -> None:
