@@ -188,6 +188,24 @@ ROWS: Final = (
         _AS_IT_CAME,
         _AS_IT_CAME,
     ),
+    # Codex waits before each of its thirty tries as long as a 503 says: minutes become an hour. A 429 it tries six times.
+    Row(
+        "pause",
+        f"5xx with a Retry-After of more than {PAUSE} s",
+        Way("tries five times more, as far apart as it says", 429, "named"),
+        Way("waits as long, up to ten times", None, "named"),
+        _AS_IT_CAME,
+        _AS_IT_CAME,
+    ),
+    Row(
+        "long_pause",
+        "5xx with a Retry-After of more than three minutes",
+        _ONCE,
+        Way("shows it at once", None, "named", _NO_RETRY),
+        _AS_IT_CAME,
+        _AS_IT_CAME,
+        todo="choose another provider with `tabwire pin`, or wait",
+    ),
     # Whoever gave up waiting does not know whether the model went on, and is paid for it: a person decides about once more.
     Row(
         "gateway_timeout",

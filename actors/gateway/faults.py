@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from actors.gateway import dialect as dialects
 from actors.gateway.failure_table import PAUSE, ROWS
-from actors.gateway.fault_reading import Fault, Kind, read_fault
+from actors.gateway.fault_reading import LONGEST_PAUSE, Fault, Kind, read_fault
 from actors.gateway.fields import Pair
 from actors.gateway.health import Outcome, shown_time
 from schemas.events import Dialect
@@ -99,6 +99,8 @@ def outcome_of(fault: Fault, provider: str, model: str, at: float, *, passthroug
     if fault.kind == "rate":
         return Outcome(provider, model, "limited", reason, None if fault.retry_after is None else at + fault.retry_after)
     failed = fault.kind in ("server", "overloaded")
+    if failed and fault.retry_after is not None:
+        return Outcome(provider, model, "limited", reason, at + fault.retry_after)
     return Outcome(provider, model, "failed" if failed else "neutral", f"status {fault.status} {fault.code}".rstrip())
 
 
@@ -117,6 +119,8 @@ def _failure(fault: Fault, status: int, *, passthrough: bool) -> str:
         return "login"
     if kind in ("bad_request", "encrypted_content") or (status == _BAD and kind in ("quota", "unknown_model")):
         return "unprocessable" if status == _UNPROCESSABLE else "bad_request"
+    if kind in ("server", "overloaded") and (fault.retry_after or 0.0) > PAUSE:
+        return "long_pause" if (fault.retry_after or 0.0) > LONGEST_PAUSE else "pause"
     return {
         "quota": "quota_known" if codex_knows else "quota",
         "server": _SERVERS.get(status, "gateway"),
@@ -133,6 +137,8 @@ def _with_pause(dialect: Dialect, fault: Fault, status: int, body: bytes) -> Ada
 
 
 def _named(provider: str, fault: Fault, status: int, todo: str) -> str:
-    said = f": {fault.message}" if fault.message else f" ({fault.code})" if fault.code else ""
+    said = f": {fault.message.rstrip('.')}" if fault.message else f" ({fault.code})" if fault.code else ""
     until = f"; it resets at {shown_time(fault.resets_at)}" if fault.kind == "quota" and fault.resets_at else ""
-    return f"provider {provider!r} answered {status}{said}{until}{f'; {todo}' if todo else ''}"
+    pause = fault.retry_after if fault.kind in ("server", "overloaded") else None
+    asks = "" if pause is None else f"; it asks for a pause of {pause:.0f} s"
+    return f"provider {provider!r} answered {status}{said}{until}{asks}{f'; {todo}' if todo else ''}"

@@ -34,6 +34,8 @@ ROWS = (
     Row("500", 'status=500 message="it broke"', 500, "500 provider 'model' answered 500: it broke", 3, tries="2"),
     Row("502-html", 'status=502 body="<html>"', 502, "502 provider 'model' answered 502", 3, tries="2"),
     Row("503", 'status=503 message="not now"', 503, "provider 'model' answered 503: not now", 3, tries="2"),
+    Row("503-pause", "status=503 retry-after=6", 503, "it asks for a pause of 6 s", 2, tries="1"),
+    Row("503-long-pause", "status=503 retry-after=600", 503, "it asks for a pause of 600 s; choose another provider", 1),
     Row("504", "status=504", 504, "it may have cost already; send it again if you want", 1),
     Row("529", "status=529 message=Overloaded", 529, "Repeated 529 Overloaded errors", 3),
     Row("other", 'status=410 message="gone for good"', 410, "410 provider 'model' answered 410: gone for good", 1),

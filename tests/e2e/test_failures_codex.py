@@ -56,6 +56,8 @@ ROWS = (
     Row("502-html", 'status=502 body="<html>"', 502, "502 Bad Gateway: provider 'model' answered 502", 1, tries=ONCE),
     Row("503", 'status=503 message="not now"', 503, "provider 'model' answered 503: not now", 1, tries=ONCE),
     Row("503-capacity", "status=503 code=server_is_overloaded", 503, "Selected model is at capacity", 5),
+    Row("503-pause", "status=503 retry-after=6", 429, "last status: 429 Too Many Requests", 2, tries=TWICE),
+    Row("503-long-pause", "status=503 retry-after=600", 400, "it asks for a pause of 600 s; choose another provider", 1),
     Row("504", "status=504", 400, "it may have cost already; send it again if you want", 1),
     Row("529", "status=529 message=Overloaded", 503, "provider 'model' answered 529: Overloaded", 1, tries=ONCE),
     Row("other", 'status=409 message="at odds"', 409, "provider 'model' answered 409: at odds", 2, tries=TWICE),

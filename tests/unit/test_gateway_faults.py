@@ -204,7 +204,18 @@ def test_failures_of_a_provider_are_told_with_its_name() -> None:
     assert sent(CODEX, 503, openai(code="server_is_overloaded")) is None
     assert sent(CODEX, 529, anthropic("overloaded_error", "Overloaded"))[0] == 503
     assert sent(CLAUDE, 529, anthropic("overloaded_error", "Overloaded")) is None
-    assert sent(CODEX, 503, openai("busy"), retry_after="9")[2] == {"retry-after": "9"}
+
+
+def test_a_long_pause_does_not_make_codex_wait_for_thirty_of_them() -> None:
+    assert sent(CODEX, 503, openai("busy"), retry_after="5")[::2] == (503, {"retry-after": "5"})
+    said = "provider 'acme' answered 503: busy; it asks for a pause of 9 s"
+    assert sent(CODEX, 503, openai("busy"), retry_after="9") == (429, said, {"retry-after": "9"})
+    assert sent(CLAUDE, 503, anthropic("api_error", "busy"), retry_after="9") == (503, said, {"retry-after": "9"})
+    said = (
+        "provider 'acme' answered 503: no; it asks for a pause of 3600 s; choose another provider with `tabwire pin`, or wait"
+    )
+    assert sent(CODEX, 503, openai("no.", "server_is_overloaded"), retry_after="3600")[:2] == (400, said)
+    assert sent(CLAUDE, 529, anthropic("overloaded_error"), retry_after="3600")[2]["x-should-retry"] == "false"
 
 
 def test_who_gave_up_waiting_may_have_paid_so_nothing_is_repeated() -> None:
@@ -244,6 +255,7 @@ def test_an_error_event_stays_in_its_stream() -> None:
     [
         (read(500), "failed", "m", None),
         (read(529), "failed", "m", None),
+        (read(503, retry_after="9"), "limited", "m", NOON + 9),
         (read(400), "neutral", "m", None),
         (read(404), "neutral", "m", None),
         (read(401), "failed", "", None),
