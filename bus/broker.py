@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import anyio
+from msgspec import Struct
 
 from bus import zap
 from bus.connection import write_connection
@@ -101,8 +102,7 @@ class BrokerSettings:
         return Retention(timedelta(days=self.max_age_days), int(self.max_size_mib * _MIB), self.retention_seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asker:
+class _Asker(Struct, frozen=True):
     """Where a submission came from, and under which request id."""
 
     connection: bytes

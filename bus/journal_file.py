@@ -10,6 +10,7 @@ import sqlite3
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -171,8 +172,9 @@ def powers(number: int) -> Iterable[int]:
         number -= size
 
 
+@lru_cache(maxsize=16)
 def insert_statement(size: int) -> str:
-    """Return the statement that inserts ``size`` rows."""
+    """Return the statement that inserts ``size`` rows; always the same object, so that its hash is computed once."""
     return f"INSERT INTO events ({COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?)"] * size)  # noqa: S608 - constants
 
 

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from bus.journal import Journal, JournalFullError, KnownIdsError
 from bus.protocol import Row
@@ -39,8 +40,7 @@ QUICK_SECONDS = 0.002
 _Origin = TypeVar("_Origin")
 
 
-@dataclass(frozen=True, slots=True)
-class Batch(Generic[_Origin]):
+class Batch(Struct, Generic[_Origin], frozen=True):
     """Submissions that go to disk together, each with where it came from."""
 
     entries: tuple[tuple[_Origin, Submission], ...]

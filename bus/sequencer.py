@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from msgspec import Struct
@@ -44,15 +43,13 @@ class Draft(Struct, frozen=True):
     envelope: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """The drafts and refusals of one PUBLISH, in the order of its envelopes."""
 
     entries: tuple[Draft | Refusal, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(Struct, frozen=True):
     """The outcome of a step: what to write, the ids of it, and for each submission the positions of its entries."""
 
     head: int

@@ -101,9 +101,10 @@ class Socket:
     def receive(self) -> list[bytes] | None:
         """Take one message, or None when there is none."""
         try:
-            return self._socket.recv_multipart(_LAST)
+            first = self._socket.recv(_LAST, copy=False)
         except zmq.Again:
             return None
+        return self._with_rest(first)
 
     def receive_named(self) -> tuple[list[bytes], str] | None:
         """Take one message of a ROUTER and the name that ZAP gave its sender's key, or None when there is none.
@@ -114,12 +115,20 @@ class Socket:
             first = self._socket.recv(_LAST, copy=False)
         except zmq.Again:
             return None
-        rest = self._socket.recv_multipart(_LAST) if first.more else []
         try:
             name = "" if first.get("Identity") else str(first.get("User-Id"))
         except zmq.ZMQError:
             name = ""
-        return [first.bytes, *rest], name
+        return self._with_rest(first), name
+
+    def _with_rest(self, frame: zmq.Frame) -> list[bytes]:
+        """Take the rest of a message. A frame knows whether another follows; ``recv_multipart`` asks the socket for each."""
+        receive = self._socket.recv
+        frames = [frame.bytes]
+        while frame.more:
+            frame = receive(_LAST, copy=False)
+            frames.append(frame.bytes)
+        return frames
 
     def send(self, frames: Sequence[bytes]) -> None:
         """Send one message now.
