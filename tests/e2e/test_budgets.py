@@ -41,10 +41,10 @@ def system(place: Path) -> Iterator[System]:
         f'[providers.paid]\n{own}[providers.paid.prices."gpt-5.1-codex"]\ninput = 1.0\ncached_input = 0.5\noutput = 2.0\n'
         f"[providers.spare]\n{own}"
         f'[[pins]]\nproject = "{place}"\nprovider = "paid"\n'
-        f'[[budgets]]\nname = "small"\nproject = "{place / STOPPED}"\nusd = 0.0001\non_reached = "stop"\n'
+        f'[[budgets]]\nname = "small"\nproject = "{place / STOPPED}"\nusd = 0.001\non_reached = "stop"\n'
         f'[[budgets]]\nname = "cheap"\nproject = "{place / SWITCHED}"\ntokens = 100\n'
         'on_reached = "switch"\nswitch_to = "spare"\n'
-        '[[budgets]]\nname = "each"\nsession = "*"\nper = "total"\ntokens = 100\nwarn_at = 0.01\non_reached = "stop"\n'
+        '[[budgets]]\nname = "each"\nsession = "*"\nper = "total"\ntokens = 50000\non_reached = "stop"\n'
     )
     system = System(place / "tabwire", config, echo_port=echo)
     system.tabwire("up")
@@ -52,6 +52,16 @@ def system(place: Path) -> Iterator[System]:
         yield system
     finally:
         system.tabwire("down")
+
+
+QUOTA = (  # of Codex's backend: the windows stand in the slots the other way round
+    'header="x-codex-primary-used-percent: 100"',
+    'header="x-codex-primary-window-minutes: 10080"',
+    'header="x-codex-primary-reset-at: 4000000000"',
+    'header="x-codex-secondary-used-percent: 41.5"',
+    'header="x-codex-secondary-window-minutes: 300"',
+    'header="x-codex-secondary-reset-at: 4000000000"',
+)
 
 
 def codex_in(place: Path, system: System, name: str) -> Codex:
@@ -73,7 +83,7 @@ def spent(rollout: Rollout) -> dict[str, int]:
 @needs_codex
 def test_a_spent_budget_stops_codex_with_its_reason_and_every_figure_is_codexs_own(place: Path, system: System) -> None:
     codex = codex_in(place, system, STOPPED)
-    codex.exec("[tokens input=9 output=3] say hi")
+    codex.exec("[echo tool=true input=900 cached=300 output=30 reasoning=10] say hi")
     (thread, rollout), *rest = codex.rollouts().items()
     assert rest == []
     system.until_count("transcript.usage_recorded", len(rollout.usage), session=f"codex-{thread}")
@@ -96,7 +106,19 @@ def test_a_spent_budget_stops_codex_with_its_reason_and_every_figure_is_codexs_o
     assert failed.status == 400
 
     other = codex_in(place, system, "free")
-    other.exec("say hi")
+    other.exec(f"[echo {' '.join(QUOTA)} input=9 output=3] say hi")
+    told = system.until_count("transcript.quota_observed", 2)[-1].envelope.data
+    system.until_count("provider.quota_observed", 2)
+    rows = [row for row in system.json("quota")["quotas"] if row["minutes"]]
+    assert [(row["provider"], row["minutes"], row["used_percent"], row["exhausted"]) for row in rows] == [
+        (f"agent:{told.agent_provider}", 10_080, 100.0, True),
+        ("paid", 10_080, 100.0, True),
+        (f"agent:{told.agent_provider}", 300, 41.5, False),
+        ("paid", 300, 41.5, False),
+    ]
+    shown = system.tabwire("quota").stdout
+    assert "5 h" in shown
+    assert "exhausted (100 %)" in shown
 
     system.tabwire("down")
     system.tabwire("up")
@@ -109,6 +131,34 @@ def all_facts(system: System, budget: str) -> list[Any]:
     told = [json.loads(line) for line in system.tabwire("events", "export").stdout.splitlines()]
     count = sum(1 for each in told if each["type"] == "budget.reached" and each["data"]["budget"] == budget)
     return system.until_count("budget.reached", count, budget=budget)
+
+
+@pytest.mark.codex
+@needs_codex
+def test_a_resumed_session_goes_on_counting_and_counts_nothing_twice(place: Path, system: System) -> None:
+    codex = codex_in(place, system, "threads")
+    codex.exec("[echo input=10 output=1] first")
+    (thread,) = codex.rollouts()
+    codex.exec("[echo input=20 output=1] second", "resume", thread)
+    rollout = codex.rollouts()[thread]
+    assert len(rollout.usage) == 2
+    system.until_count("transcript.usage_recorded", 2, session=f"codex-{thread}")
+    row = next(row for row in usage(system)["rows"] if row["key"] == f"codex-{thread}")
+    assert (row["responses"], row["usage"]["total"]) == (2, spent(rollout)["total"])
+
+
+def test_every_way_to_sum_up_is_shown_and_mistakes_are_said(system: System) -> None:
+    totals = set()
+    for by in ("session", "provider", "model", "project", "day"):
+        table = usage(system, "--by", by)
+        totals.add((table["total"]["responses"], table["total"]["usage"].get("total", 0)))
+        shown = system.tabwire("usage", "--by", by)
+        assert shown.stdout.splitlines()[0].split()[:2] == [by, "input"] or not table["rows"]
+    assert len(totals) == 1
+    assert "choose one of session, provider" in system.tabwire("usage", "--by", "colour", code=2).stderr
+    assert "is no day" in system.tabwire("usage", "--since", "yesterday", code=2).stderr
+    assert system.tabwire("usage", "--session", "nobody", code=1).stderr
+    assert usage(system, "--since", "2999-01-01")["rows"] == []
 
 
 @pytest.mark.codex
@@ -129,7 +179,7 @@ def test_a_spent_budget_moves_requests_to_another_provider(place: Path, system: 
 def test_only_the_session_that_is_over_is_stopped(place: Path, system: System) -> None:
     (place / "claude").mkdir()
     claude = Claude(place / "claude", system)
-    first = claude.ask("say hi")
+    first = claude.ask("[echo input=50000 output=1] say hi")
     over = first["session_id"]
     system.until_count("budget.reached", budget="each", target=f"claude-{over}", action="stop")
     refused = claude.ask("and again", "--resume", over, code=1)

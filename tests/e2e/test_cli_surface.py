@@ -15,6 +15,7 @@ from tests.transcript_files import thread_id, write_rollout
 pytestmark = pytest.mark.e2e
 COMMANDS = [
     *(("up",), ("down",), ("status",), ("run",), ("sessions",), ("tail",), ("replay",), ("explain",), ("hook",), ("history",)),
+    *(("usage",), ("quota",)),
     *(("history", "show"), ("events", "export"), ("config", "path"), ("config", "validate")),
 ]
 
