@@ -57,7 +57,7 @@ def parse_config(text: str, file: str) -> Config:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and brackets in brackets
         found = _LINE.search(str(error))
         line = int(found[1]) if found else text.rstrip("\n").count("\n") + 1
         raise ConfigError(file, line, "", f"not TOML: {error}", "compare it with the examples in README") from error

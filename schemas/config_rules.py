@@ -66,7 +66,7 @@ def base_url_problem(url: str) -> str:
 
 def key_reference_problem(reference: str) -> str:
     """Say what keeps a text from being a key reference; empty when nothing does. Never repeats it: it may be a key."""
-    return "" if _KEY_REFERENCE.fullmatch(reference) else "not a reference"
+    return "" if _KEY_REFERENCE.fullmatch(reference) and reference.isprintable() else "not a reference"
 
 
 def provider_id(name: str) -> Broken | None:
@@ -148,7 +148,7 @@ def gateway(given: Gateway) -> Broken | None:
     for host in given.hosts:
         if not _HOST_NAME.fullmatch(host):
             return Broken(("gateway", "hosts"), f"not a host name: {host!r}", 'such as "build.example.org", without a port')
-    if given.tokens and not given.tokens.startswith("file:"):
+    if given.tokens and not (given.tokens.startswith("file:") and given.tokens.isprintable()):
         return Broken(("gateway", "tokens"), "not a reference", 'use "file:/path", one token a line, never a token itself')
     if given.tokens and not PurePath(given.tokens[5:]).is_absolute():
         return Broken(("gateway", "tokens"), "not an absolute path", _WHOLE_PATH)

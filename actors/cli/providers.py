@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, get_args
 
-import msgspec
-
 from actors.cli import gateway
 from actors.cli.failures import USAGE, CommandFailedError
 from actors.cli.output import draw, say, show, show_json
@@ -90,7 +88,7 @@ def add(
     given |= {"aliases": _pairs("--alias", aliases), "headers": _headers(headers)}
     given["base_urls"] = _pairs("--base-url-of", base_urls)
     _check_words(given)
-    provider = msgspec.convert(given, Provider)
+    provider = Provider(**given)
     comments = (f"Added by `tabwire providers add` on {datetime.now(UTC):%Y-%m-%d}.", _ALSO)
     config = gateway.edit(partial(config_edit.add_provider, _paths(), name, provider, comments))
     if default and config.default_provider != name:

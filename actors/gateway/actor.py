@@ -9,10 +9,12 @@ import asyncio
 import gc
 import os
 import time
+from functools import partial
 from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import orjson
 
 from actors.gateway import limits
@@ -58,7 +60,9 @@ class Teller:
 
 async def main(actor: Actor) -> None:
     """Serve until told to stop."""
-    loaded = load(actor.paths, os.environ, must_exist=False)
+    loaded = await anyio.to_thread.run_sync(
+        partial(load, actor.paths, os.environ, must_exist=False)
+    )  # a keyring takes its time
     config, port = loaded.config, loaded.config.gateway.port
     allow_remote = actor.bootstrap.settings.get("allow_remote") is True
     door, listening = open_door(
@@ -177,6 +181,8 @@ def _note(reload: Reload, outbox: Outbox, crowd: Crowd) -> str:
         notes.append(f"the bus is away: requests go on, {waiting}{dropped}")
     if reload.refused:
         notes.append(reload.refused)
+    if reload.pending:
+        notes.append(f"not before a restart (tabwire down, tabwire up): {', '.join(reload.pending)}")
     if problems := reload.loaded.providers.problems():
         notes.append(problems)
     if turned_away := crowd.note():

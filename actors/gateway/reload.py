@@ -86,7 +86,10 @@ def load(paths: Paths, environ: Mapping[str, str], *, must_exist: bool) -> Loade
 
 
 class Reload:
-    """The configuration in force. ``swap`` puts what is new where it is used; ``refused`` says what is wrong with the file."""
+    """The configuration in force. ``swap`` puts what is new where it is used; ``refused`` says what is wrong with the file.
+
+    ``pending`` names what holds only after a restart.
+    """
 
     def __init__(
         self,
@@ -101,6 +104,8 @@ class Reload:
     ) -> None:
         self.loaded = loaded
         self.refused = ""
+        self.pending: tuple[str, ...] = ()
+        self._at_start = loaded.config
         self._paths = paths
         self._environ = environ
         self._swap = swap
@@ -165,7 +170,7 @@ class Reload:
             return
         self._swap(loaded)
         names = changed(before.config, loaded.config, keys)
-        restart = after_restart(before.config, loaded.config)
+        self.pending = restart = after_restart(self._at_start, loaded.config)
         self._log.info("the configuration has changed", changed=names, restart=restart)
         fact = ConfigChanged(
             digest=loaded.digest, changed=names, restart=restart, default_provider=loaded.config.default_provider

@@ -75,7 +75,7 @@ def test_a_keyring_that_holds_nothing_says_how_to_store_it(tmp_path: Path) -> No
     ("body", "said"),
     [
         ("raise keyring.errors.KeyringLocked('x')", "is locked"),
-        ("raise RuntimeError('sk-canary-in-an-error')", "RuntimeError"),
+        ("raise RuntimeError('sk-said-in-an-error')", "RuntimeError"),
         ("return 'two words'", "is not a key"),
         ("return 'sk-good-0123456789'", ""),
     ],
@@ -98,7 +98,7 @@ def test_what_a_keyring_answers_is_told_apart_and_never_shown(body: str, said: s
     if said:
         told = problem(NAME, environ)
         assert said in told
-        assert "canary" not in told
+        assert "sk-said" not in told
     else:
         assert read_key(NAME, environ).reveal() == "sk-good-0123456789"
 

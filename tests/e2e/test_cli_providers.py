@@ -35,7 +35,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 def key_file(folder: Path, key: str = CANARY) -> str:
-    file = folder / "key"
+    file = folder / "provider.key"
     file.write_text(f"{key}\n")
     file.chmod(0o600)
     return f"file:{file}"
@@ -138,7 +138,7 @@ def test_what_cannot_be_done_says_what_to_do(system: System) -> None:
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed: no certificate to test with")
 def test_a_certificate_that_is_not_trusted_is_named(system: System, tmp_path: Path) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    certificate, key = tmp_path / "cert.pem", tmp_path / "private.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
     subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     with named("sealed") as server:

@@ -48,7 +48,7 @@ def test_a_secret_shows_itself_to_nobody_who_does_not_ask() -> None:
 
 def test_keys_come_from_the_environment_or_from_a_private_file(tmp_path: Path) -> None:
     assert read_key("env:OWN", {"OWN": f" {KEY}\n"}).reveal() == KEY
-    file = tmp_path / "key"
+    file = tmp_path / "own.key"
     file.write_text(f"{KEY}\n")
     file.chmod(0o600)
     assert read_key(f"file:{file}", {}).reveal() == KEY
