@@ -19,7 +19,7 @@ _PIECE: Final = 1 << 20
 _MOST: Final = 64 << 20  # of one file; what is larger was made to be large
 # Where a key may stand: files that hold nothing else, and what an agent keeps of its own login.
 _HOLDERS: Final = (".key", ".keys")
-_HOLDER_NAMES: Final = frozenset({"tokens", "auth.json", "oauth_creds.json", ".credentials.json", "keyring_pass.cfg"})
+_HOLDER_NAMES: Final = frozenset({"key", "tokens", "auth.json", "oauth_creds.json", ".credentials.json", "keyring_pass.cfg"})
 
 
 def hits(folder: Path, marks: Iterable[bytes] = MARKS) -> Iterator[Path]:

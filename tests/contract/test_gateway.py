@@ -196,9 +196,9 @@ def test_other_methods_pass(stage: Scene, method: str) -> None:
 
     stage.provider.plays(part)
     line = stage.call()
-    line.send(f"{method} /v1/models HTTP/1.1\r\nhost: 127.0.0.1:{stage.port}\r\nconnection: close\r\n\r\n".encode())
+    line.send(f"{method} /v1/files HTTP/1.1\r\nhost: 127.0.0.1:{stage.port}\r\nconnection: close\r\n\r\n".encode())
     assert line.rest().endswith(b"\r\n\r\n" if method == "HEAD" else b"okay")
-    assert seen == [f"{method} /api/models HTTP/1.1"]
+    assert seen == [f"{method} /api/files HTTP/1.1"]
 
 
 # ------------------------------------------------------------------------------------------------ who is refused

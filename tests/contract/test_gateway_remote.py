@@ -1,6 +1,6 @@
 """Who may call from where: a gateway beyond loopback and its tokens, and what keeps a key at its provider's own address.
 
-The other computer is this one, called at its own address as others see it; where it has none, these tests are skipped.
+The other computer is this one, called at an address that is not loopback's, in a network of the test's own.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from actors.runtime.contract import Status
 from tests.contract.gateway_scene import DEADLINE, Line, Scene, scene
+from tests.contract.network import ADDRESS, own_network
 
 pytestmark = pytest.mark.e2e
 OKAY = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -23,22 +23,16 @@ TOKEN = "tok-canary-" + "0123456789abcdef" * 2
 OTHER_TOKEN = "tok-second-" + "fedcba9876543210" * 2
 
 
-def own_address() -> str | None:
-    """Find an address of this computer that others would call, in IPv4."""
-    for addresses in psutil.net_if_addrs().values():
-        for one in addresses:
-            if one.family == socket.AF_INET and not one.address.startswith(("127.", "169.254.")):
-                return one.address
-    return None
-
-
-ADDRESS = own_address()
-needs_address = pytest.mark.skipif(ADDRESS is None, reason="this computer has no address beyond loopback")
-
-
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Scene]:
     with scene(tmp_path) as subject:
+        yield subject
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[Scene]:
+    """Give a scene in a network of its own."""
+    with own_network(), scene(tmp_path) as subject:
         yield subject
 
 
@@ -61,7 +55,6 @@ def widen(stage: Scene, path: Path | None = None, *, allow: bool = True, host: s
 
 def call(stage: Scene) -> Line:
     """Connect as another computer would."""
-    assert ADDRESS is not None
     line = Line(socket.create_connection((ADDRESS, stage.port), DEADLINE))
     stage.lines.append(line)
     return line
@@ -91,56 +84,54 @@ def refused(line: Line) -> str:
 # ------------------------------------------------------------------------------------------------ from elsewhere
 
 
-@needs_address
-def test_a_caller_from_elsewhere_needs_a_token_in_a_header_or_in_its_path(stage: Scene) -> None:
-    widen(stage)
-    gateway = stage.start()
+def test_a_caller_from_elsewhere_needs_a_token_in_a_header_or_in_its_path(apart: Scene) -> None:
+    widen(apart)
+    gateway = apart.start()
     for fields in ({}, {"x_tabwire_token": TOKEN[:-1]}, {"x_tabwire_token": ""}, {"authorization": f"Bearer {TOKEN}"}):
-        assert refused(post(stage, **fields)) == "400 token_refused"
-    assert refused(post(stage, "/t//v1/responses")) == "400 token_refused"
-    assert refused(post(stage, "/health")) == "401 token_refused"
-    assert refused(post(stage, "/hooks/claude")) == "401 token_refused"
-    assert post(stage, "/v1/messages", anthropic_version="2023-06-01").answer()[0] == 403
+        assert refused(post(apart, **fields)) == "400 token_refused"
+    assert refused(post(apart, "/t//v1/responses")) == "400 token_refused"
+    assert refused(post(apart, "/health")) == "401 token_refused"
+    assert refused(post(apart, "/hooks/claude")) == "401 token_refused"
+    assert post(apart, "/v1/messages", anthropic_version="2023-06-01").answer()[0] == 403
     for path, fields in (
         ("/v1/responses", {"x_tabwire_token": TOKEN}),
         (f"/t/{TOKEN}/v1/responses", {}),
         (f"/t/{OTHER_TOKEN}/v1/responses", {"host": "build.example"}),
     ):
-        seen = serve(stage)
-        assert post(stage, path, **fields).answer()[0] == 200
+        seen = serve(apart)
+        assert post(apart, path, **fields).answer()[0] == 200
         first, sent, _ = seen[0]
         assert first == "POST /api/responses HTTP/1.1"
         assert "x-tabwire-token" not in sent
         assert TOKEN not in str(sent)
-    facts = stage.facts("request.completed", 3)
+    facts = apart.facts("request.completed", 3)
     received = [one.data for one in facts if one.type == "request.received"]
     assert {one.path for one in received} == {"/v1/responses"}
     assert {one.peer.rpartition(":")[0] for one in received} == {ADDRESS}
     assert [one.data.session for one in facts if one.type == "request.attributed"] == [None] * 3
     everything = (
-        b"".join(path.read_bytes() for path in stage.place.paths.state.rglob("*") if path.is_file())
+        b"".join(path.read_bytes() for path in apart.place.paths.state.rglob("*") if path.is_file())
         + gateway.log_text().encode()
     )
     assert TOKEN.encode() not in everything
     assert OTHER_TOKEN.encode() not in everything
 
 
-@needs_address
-def test_hosts_and_web_pages_are_refused_from_elsewhere_too(stage: Scene) -> None:
-    widen(stage)
-    stage.start(bus=False)
+def test_hosts_and_web_pages_are_refused_from_elsewhere_too(apart: Scene) -> None:
+    widen(apart)
+    apart.start(bus=False)
     for fields in (
-        {"host": f"rebound.example:{stage.port}"},
-        {"host": f"127.0.0.1.evil.example:{stage.port}"},
+        {"host": f"rebound.example:{apart.port}"},
+        {"host": f"127.0.0.1.evil.example:{apart.port}"},
         {"host": "build.example.evil"},
         {"origin": "https://build.example"},
         {"sec_fetch_site": "same-origin"},
     ):
-        line = post(stage, x_tabwire_token=TOKEN, **fields)
+        line = post(apart, x_tabwire_token=TOKEN, **fields)
         status, given, _ = line.answer()
         assert status == 403
         assert not [name for name in given if name.startswith("access-control")]
-    line = call(stage)
+    line = call(apart)
     line.send(
         f"OPTIONS /v1/responses HTTP/1.1\r\nhost: build.example\r\norigin: https://x.example\r\n"
         f"access-control-request-method: POST\r\nx-tabwire-token: {TOKEN}\r\n\r\n".encode()
@@ -149,36 +140,32 @@ def test_hosts_and_web_pages_are_refused_from_elsewhere_too(stage: Scene) -> Non
     assert (status, [name for name in given if name.startswith("access-control")]) == (403, [])
 
 
-@needs_address
-def test_who_is_here_calls_a_wider_gateway_as_before(stage: Scene) -> None:
-    widen(stage)
-    stage.start()
-    serve(stage)
-    assert stage.post().answer()[0] == 200
-    assert stage.fact("request.attributed").session is not None
+def test_who_is_here_calls_a_wider_gateway_as_before(apart: Scene) -> None:
+    widen(apart)
+    apart.start()
+    serve(apart)
+    assert apart.post().answer()[0] == 200
+    assert apart.fact("request.attributed").session is not None
 
 
-@needs_address
-def test_a_gateway_of_one_address_is_there_for_loopback_too(stage: Scene) -> None:
-    assert ADDRESS is not None
-    widen(stage, host=ADDRESS)
-    stage.start(bus=False)
-    serve(stage)
-    assert stage.post().answer()[0] == 200
-    serve(stage)
-    assert post(stage, host=f"{ADDRESS}:{stage.port}", x_tabwire_token=TOKEN).answer()[0] == 200
+def test_a_gateway_of_one_address_is_there_for_loopback_too(apart: Scene) -> None:
+    widen(apart, host=ADDRESS)
+    apart.start(bus=False)
+    serve(apart)
+    assert apart.post().answer()[0] == 200
+    serve(apart)
+    assert post(apart, host=f"{ADDRESS}:{apart.port}", x_tabwire_token=TOKEN).answer()[0] == 200
 
 
-@needs_address
-def test_callers_from_elsewhere_leave_half_of_the_connections_to_those_who_are_here(stage: Scene) -> None:
-    widen(stage)
-    text = stage.place.paths.config_file.read_text()
-    stage.place.configure(text.replace("[gateway]\n", "[gateway]\nconnections = 8\nconnections_per_process = 8\n"))
-    stage.start(bus=False)
-    lines = [call(stage) for _ in range(4)]
-    assert call(stage).answer()[0] == 503
-    for line in [stage.call() for _ in range(4)]:
-        line.send(f"GET /health/live HTTP/1.1\r\nhost: 127.0.0.1:{stage.port}\r\n\r\n".encode())
+def test_callers_from_elsewhere_leave_half_of_the_connections_to_those_who_are_here(apart: Scene) -> None:
+    widen(apart)
+    text = apart.place.paths.config_file.read_text()
+    apart.place.configure(text.replace("[gateway]\n", "[gateway]\nconnections = 8\nconnections_per_process = 8\n"))
+    apart.start(bus=False)
+    lines = [call(apart) for _ in range(4)]
+    assert call(apart).answer()[0] == 503
+    for line in [apart.call() for _ in range(4)]:
+        line.send(f"GET /health/live HTTP/1.1\r\nhost: 127.0.0.1:{apart.port}\r\n\r\n".encode())
         assert line.answer()[0] == 200
     lines[0].send(f"GET /health/live HTTP/1.1\r\nhost: build.example\r\nx-tabwire-token: {TOKEN}\r\n\r\n".encode())
     assert lines[0].answer()[0] == 200
@@ -197,12 +184,11 @@ def test_nobody_widens_the_gateway_by_its_configuration_alone(stage: Scene) -> N
     assert "tabwire up --allow-remote" in last.note
 
 
-def test_the_flag_alone_widens_nothing(stage: Scene) -> None:
-    stage.place.settings["gateway"] = {"allow_remote": True}
-    stage.start(bus=False)
-    if ADDRESS is not None:
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((ADDRESS, stage.port), DEADLINE)
+def test_the_flag_alone_widens_nothing(apart: Scene) -> None:
+    apart.place.settings["gateway"] = {"allow_remote": True}
+    apart.start(bus=False)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((ADDRESS, apart.port), DEADLINE)
 
 
 @pytest.mark.parametrize(
