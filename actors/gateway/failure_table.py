@@ -7,7 +7,7 @@ An agent decides by status, code and a few fields whether it tries again, and wh
 what was said, what to do), try again where that can help, not where it cannot, never wait without end, and never have paid
 twice what was paid once. ``ROWS`` holds all of it, with what was observed with Codex 0.169 and Claude Code 2.1.329:
 
-- Codex shows a 400 at once, word for word; tries 5xx thirty times in 25 s (hiding the words of a 500), any other 4xx six times
+- Codex shows a 400 at once, the whole body; tries 5xx thirty times in 25 s (hiding the words of a 500), any other 4xx six times
   in 7 s; a 429 without Retry-After is the end, one with it is tried six times at that distance.
 - Claude Code takes 402, 403 (which it calls a failed login), 410, 424 and the like for an answer and shows their words; sends a
   400 and 422 six times at once; tries 401, 408, 429 and 5xx up to ten times, unless ``x-should-retry: false`` forbids it; takes
@@ -68,8 +68,10 @@ class Row(Struct, frozen=True):
         return self.gemini if dialect == "gemini.generate" else self.chat
 
 
+# Of a 400 Codex shows the whole body, JSON and all; with this code, the message alone.
+_PLAIN: Final = "invalid_prompt"
 _AS_IT_CAME: Final = Way("by its own rules")
-_ONCE: Final = Way("shows it at once", 400, "named")
+_ONCE: Final = Way("shows it at once", 400, "named", code=_PLAIN)
 
 ROWS: Final = (
     # The caller's own mistake, and Claude Code's way of finding out which beta features are not known: nothing to better.
@@ -88,7 +90,7 @@ ROWS: Final = (
     Row(
         "auth",
         "401 or 403 on Tabwire's key",
-        Way("shows it at once", 400, "named"),
+        _ONCE,
         Way("shows it at once as a failed authentication", 403, "named"),
         Way("shows it at once", 400, "named"),
         Way("shows it at once", 400, "named"),
@@ -108,7 +110,7 @@ ROWS: Final = (
     Row(
         "quota",
         "402, or 429 of a used-up quota",
-        Way("shows it at once, with the time of the reset", 400, "named"),
+        Way("shows it at once, with the time of the reset", 400, "named", code=_PLAIN),
         Way("shows it at once", 429, "named", _NO_RETRY),
         Way("shows it", 429, "named", _NO_RETRY),
         _AS_IT_CAME,

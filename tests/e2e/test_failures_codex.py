@@ -20,7 +20,8 @@ TWICE = "request_max_retries = 0\nstream_max_retries = 1\n"
 
 ROWS = (
     Row("400", 'status=400 message="no such tool"', 400, "no such tool", 1),
-    Row("422", 'status=422 message="not so"', 400, "provider 'model' answered 422: not so", 1),
+    Row("400-context", "status=400 code=context_length_exceeded", 400, "ran out of room in the model's context", 1),
+    Row("422", 'status=422 message="not so"', 400, "ERROR: provider 'model' answered 422: not so", 1),
     Row(
         "401",
         "status=401 message=secret code=invalid_api_key",
@@ -28,7 +29,7 @@ ROWS = (
         "provider 'model' answered 401 (invalid_api_key); check",
         1,
     ),
-    Row("403", 'status=403 message="not on this plan"', 400, "provider 'model' answered 403: not on this plan", 1),
+    Row("403", 'status=403 message="not on this plan"', 400, "ERROR: provider 'model' answered 403: not on this plan", 1),
     Row(
         "login",
         'status=401 message="log in again"',
@@ -37,7 +38,13 @@ ROWS = (
         6,
         provider="login",
     ),
-    Row("402", 'status=402 message="no money"', 400, "provider 'model' answered 402: no money; choose another provider", 1),
+    Row(
+        "402",
+        'status=402 message="no money"',
+        400,
+        "ERROR: provider 'model' answered 402: no money; choose another provider",
+        1,
+    ),
     Row("429-quota", 'status=429 message="come back" retry-after=7200', 400, "answered 429: come back; it resets at 20", 1),
     Row("429-usage", "status=429 type=usage_limit_reached", 429, "hit your usage limit", 1),
     Row("429-billing", "status=429 code=insufficient_quota", 429, "Quota exceeded. Check your plan", 1),
@@ -51,7 +58,7 @@ ROWS = (
         1,
     ),
     Row("404-path", 'status=404 message="nothing here"', 400, "404: nothing here; check its base_url in config.toml", 1),
-    Row("413", 'status=413 message="too big"', 400, "provider 'model' answered 413: too big", 1),
+    Row("413", 'status=413 message="too big"', 400, "ERROR: provider 'model' answered 413: too big", 1),
     Row("500", 'status=500 message="it broke"', 502, "502 Bad Gateway: provider 'model' answered 500: it broke", 30),
     Row("502-html", 'status=502 body="<html>"', 502, "502 Bad Gateway: provider 'model' answered 502", 1, tries=ONCE),
     Row("503", 'status=503 message="not now"', 503, "provider 'model' answered 503: not now", 1, tries=ONCE),
