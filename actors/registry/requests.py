@@ -130,8 +130,10 @@ def retried(state: State, event: Recorded, data: RequestRetried) -> None:
 def finished(state: State, event: Recorded, data: RequestCompleted | RequestFailed | RequestCancelled) -> None:
     """End a request: its outcome, its tokens, what was asked for and what served it."""
     found = _find(state, event, data.request, data.session)
-    state.flights.pop(data.request, None)
+    own = state.flights.pop(data.request, None)
     if found is None:
+        if data.provider:  # whoever sent it: the provider was asked, and counts it
+            usage.ended(state, state.nobody, own or Flight(event.envelope.source), event, data)
         return
     session, claim, flight = found
     claim.in_flight -= 1

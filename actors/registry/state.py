@@ -279,6 +279,7 @@ class State:
     ``aliases`` leads from an id to what it stands for: the ``named`` ones were announced and stay for ever, the ``declared``
     ones rest on a declaration alone. ``inside`` names the conversation of a thread that is no conversation of its own.
     ``unsettled`` conversations have claims to be judged again before the event is done (``identity.settle_all``).
+    ``nobody`` is whom requests count for that no session sent.
     ``dirty`` holds the sessions whose standing may have changed, with whether that may be more than their status.
     """
 
@@ -296,6 +297,7 @@ class State:
     responses: dict[tuple[SessionId, str], Response] = field(default_factory=dict)
     ledger: Ledger = field(init=False)
     quotas: Quotas = field(init=False)
+    nobody: Claim = field(init=False)
     preferences: Preferences = field(default_factory=Preferences)
     aliases: dict[SessionId, SessionId] = field(default_factory=dict)
     named: dict[SessionId, None] = field(default_factory=dict)
@@ -313,6 +315,7 @@ class State:
         """Make the tables whose bounds are their own."""
         self.ledger = Ledger(self.limits.cells)
         self.quotas = Quotas(self.limits.quotas)
+        self.nobody = Claim(SessionId(""), None)
 
     def count(self, what: str) -> None:
         """Count something that was set aside."""

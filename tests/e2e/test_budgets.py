@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.contract.actor_process import free_port
 from tests.e2e.claude import Claude, needs_claude
 from tests.e2e.codex import Codex, Rollout, needs_codex
-from tests.e2e.system import System, free_port
+from tests.e2e.system import System
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -113,7 +113,7 @@ def test_what_is_told_read_back_and_saved_in_any_order_is_spent_once(told: list[
             read = len(journal)
     for fact in journal[read:]:
         heard(spending, rules, fact, "2026-11-21", live=False)
-    assert spending.ahead == spending.flights == {}
+    assert (spending.ahead, spending.flights) == ({}, {})
     for session in range(3):
         spent = sum(tokens for one, tokens in told if one == session)
         tally = spending.total.get(f"session:s{session}")

@@ -23,7 +23,8 @@ def rules(*budgets: Budget) -> Rules:
 
 
 def budget(**fields: Any) -> Budget:
-    return Budget(**({"name": "b", "usd": 10.0, "on_reached": "stop"} | fields))
+    given: dict[str, Any] = {"name": "b", "usd": 10.0, "on_reached": "stop"}
+    return Budget(**(given | fields))
 
 
 class Book:

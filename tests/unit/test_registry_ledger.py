@@ -83,8 +83,9 @@ def test_changes_of_a_running_total_have_no_id_and_count_each() -> None:
         fact = {"session": C, "file": "f", "offset": offset, "thread": "01a1", "response": "", "usage": TEN}
         story.tell(e.TranscriptUsageRecorded(**fact), source=ROLLOUT)  # type: ignore[arg-type]
     assert asked(story.state).total.usage.total == 30
-    assert story.state.transcripts[C].unseen is not None
-    assert story.state.transcripts[C].unseen.total == 30
+    (transcript,) = story.state.transcripts.values()
+    assert transcript.unseen is not None
+    assert transcript.unseen.total == 30
 
 
 def test_the_same_id_of_another_session_or_another_provider_is_another_response() -> None:
@@ -121,6 +122,15 @@ def test_titles_count_for_their_process_and_never_for_the_conversation() -> None
     assert found[C].usage == TEN
     assert found[provisional(P)].usage == LESS
     assert asked(story.state).total.responses == 2
+
+
+def test_what_nobody_known_sent_counts_for_its_provider_if_one_was_asked() -> None:
+    story = Story()
+    story.request(None, None, usage=TEN, response="r-1", conversation=None)
+    story.request(None, None, end="failed", conversation=None)
+    table = asked(story.state)
+    assert [(row.key, row.responses, row.usage) for row in table.rows] == [("", 1, TEN)]
+    assert rows(story, by="provider").keys() == {"echo"}
 
 
 def test_what_was_counted_before_the_conversation_was_known_is_the_conversations() -> None:
