@@ -158,7 +158,10 @@ class RequestCancelled(_Outcome, frozen=True, kw_only=True, gc=False):
 
 @event
 class RequestThrottled(Struct, frozen=True, kw_only=True, gc=False):
-    """A session asked too often (``limit`` requests in ``window_s`` seconds): its requests are refused until ``until``."""
+    """A session asked too often (``limit`` requests in ``window_s`` seconds): its requests are refused until ``until``.
+
+    ``session`` is ``peer-<address>`` for requests of which none could be named, all together; subject request/<that> then.
+    """
 
     TYPE: ClassVar[str] = "request.throttled"
     session: SessionId
