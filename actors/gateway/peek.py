@@ -2,9 +2,8 @@
 
 Theory of operation
 -------------------
-A body is decoded once, into the few fields that count. The items of a Responses body are looked into only when the bytes
-hold one of the marks of account-bound content (a search in C over the bytes), since the usual body has none; a mark in a text
-costs a closer look and means nothing, because the decoded type decides. A Gemini request says all of it in its path.
+A body is decoded once, into the few fields that count, which costs little more than passing over it: of an item of a Responses
+body its type and whether something is encrypted in it, which is not copied. A Gemini request says all of it in its path.
 
 A compressed body is inflated only for this look, and only so far. What cannot be read says why (``unread``); it goes on
 untouched all the same, and is only refused when something in it would have to be changed.
@@ -31,7 +30,6 @@ REASONING: Final = "reasoning"
 
 _MAX_MODEL: Final = 300
 _COMPACTION: Final = ("compaction", "compaction_summary", "context_compaction")
-_BOUND: Final = re.compile(rb'"encrypted_content"|"previous_response_id"|compaction"')
 _GENERATE: Final = re.compile(r"(/(?:models|tunedModels)/)([^/:?]+)(:|%3[Aa])([A-Za-z]+)", re.ASCII)
 
 
@@ -61,13 +59,15 @@ class _Item(Struct, frozen=True, gc=False):
     encrypted_content: msgspec.Raw = msgspec.Raw()
 
 
-class _Bound(Struct, frozen=True, gc=False):
+class _Responses(Struct, frozen=True, gc=False):
+    model: Any = None
+    stream: Any = None
     input: list[_Item] | str | None = None
     previous_response_id: Any = None
 
 
 _BODY: Final = msgspec.json.Decoder(_Body)
-_BOUND_BODY: Final = msgspec.json.Decoder(_Bound)
+_RESPONSES: Final = msgspec.json.Decoder(_Responses)
 _NOTHING: Final = Seen()
 _EMPTY: Final = (b"", b"null", b'""')
 
@@ -85,18 +85,14 @@ def look(body: bytes, encoding: str, dialect: Dialect, path: str) -> Seen:
     try:
         plain = inflate(body, encoding) if encoding else body
         plain = plain.removeprefix(BOM)
+        if dialect == "openai.responses":
+            return _look_at_responses(plain)
         told = _BODY.decode(plain)
     except Inflated as problem:
         return Seen(unread=str(problem))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return Seen(unread="the body is not a JSON object")
-    model = told.model
-    if type(model) is not str or not model or len(model) > _MAX_MODEL or not model.isprintable():
-        model = None
-    stream = told.stream is True or (dialect == "auggie" and path.startswith("/chat-stream"))
-    if dialect == "openai.responses" and _BOUND.search(plain) is not None:
-        return _bound(plain, model, stream=stream)
-    return Seen(model, stream)
+    return Seen(_name(told.model), told.stream is True or (dialect == "auggie" and path.startswith("/chat-stream")))
 
 
 def requested_model(body: bytes, encoding: str) -> str | None:
@@ -118,15 +114,26 @@ def path_with_model(path: str, model: str) -> str:
     return _GENERATE.sub(lambda found: f"{found[1]}{model}{found[3]}{found[4]}", path, count=1)
 
 
-def _bound(plain: bytes, model: str | None, *, stream: bool) -> Seen:
-    """Look into the items for what only one account can read."""
+def _look_at_responses(plain: bytes) -> Seen:
+    """Look into the items too, for what only one account can read."""
     try:
-        told = _BOUND_BODY.decode(plain)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return Seen(model, stream, unread="its input is not a list of items")
-    items = told.input if isinstance(told.input, list) else ()
-    encrypted = sum(1 for item in items if item.type == REASONING and bytes(item.encrypted_content) not in _EMPTY)
-    return Seen(model, stream, encrypted, any(item.type in _COMPACTION for item in items), bool(told.previous_response_id))
+        told = _RESPONSES.decode(plain)
+    except msgspec.ValidationError:
+        other = _BODY.decode(plain)
+        return Seen(_name(other.model), other.stream is True, unread="its input is not a list of items")
+    encrypted, compaction = 0, False
+    if isinstance(told.input, list):
+        for item in told.input:
+            if item.type == REASONING:
+                encrypted += bytes(item.encrypted_content) not in _EMPTY
+            elif item.type in _COMPACTION:
+                compaction = True
+    return Seen(_name(told.model), told.stream is True, encrypted, compaction, bool(told.previous_response_id))
+
+
+def _name(model: Any) -> str | None:
+    known = type(model) is str and 0 < len(model) <= _MAX_MODEL and model.isprintable()
+    return model if known else None
 
 
 def inflate(body: bytes, encoding: str, bound: int = limits.PEEK_INFLATED) -> bytes:
