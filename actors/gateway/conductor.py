@@ -56,7 +56,6 @@ class Conductor:
         self.throttle: ThrottleAdviser = NoThrottle()
         self.performances: set[Course] = set()
         self.bodies_held = 0
-        self.strangers = 0  # requests from beyond this computer that had no token
         self._facts: list[tuple[Course, moves.Publish]] = []
 
     def tell_soon(self, performance: Course, fact: moves.Publish) -> None:
@@ -77,7 +76,8 @@ class Conductor:
         head = read_head(request.method, request.target, fields, upgrade=request.upgrade, length=length)
         refusal = check_passage(self.door, head, request.passage) if line.remote else None
         if refusal is not None or head.target.place in PLACES:
-            self.strangers += refusal is not None
+            if refusal is not None:
+                line.count_stranger()
             return Aside(line, request, head, door=self.door, health=self.health, hooks=self.hooks, refusal=refusal)
         if request.method == "GET" and (asked := wanted(head)) is not None and not passes_on(self.providers, asked):
             return ListOfModels(

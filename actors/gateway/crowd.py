@@ -33,6 +33,7 @@ class Crowd:
         self.remote = 0
         self.refused = 0  # because of all
         self.refused_each = 0  # because of their process or address
+        self.strangers = 0  # requests from beyond this computer that had no token
         self._of: dict[Hashable, int] = {}
 
     def enter(self, *, remote: bool) -> str:
@@ -66,6 +67,7 @@ class Crowd:
             "most_each": self.caps.each,
             "turned_away": self.refused,
             "turned_away_each": self.refused_each,
+            "without_token": self.strangers,
         }
 
     def note(self) -> str:

@@ -184,6 +184,10 @@ class CallerConnection(asyncio.Protocol):
         elif not self._advancing:
             self._advance()
 
+    def count_stranger(self) -> None:
+        """Count a request from beyond this computer that had no token: facts of them would be anybody's to make."""
+        self._server.crowd.strangers += 1
+
     def log_exception(self, error: BaseException) -> None:
         """Log what broke a request."""
         self._server.log.error("a request broke the gateway", exc_info=error)

@@ -104,6 +104,9 @@ def test_a_caller_from_elsewhere_needs_a_token_in_a_header_or_in_its_path(apart:
         assert first == "POST /api/responses HTTP/1.1"
         assert "x-tabwire-token" not in sent
         assert TOKEN not in str(sent)
+    here = apart.call()
+    here.send(f"GET /health HTTP/1.1\r\nhost: 127.0.0.1:{apart.port}\r\n\r\n".encode())
+    assert json.loads(here.answer()[2])["connections"]["without_token"] == 8
     facts = apart.facts("request.completed", 3)
     received = [one.data for one in facts if one.type == "request.received"]
     assert {one.path for one in received} == {"/v1/responses"}

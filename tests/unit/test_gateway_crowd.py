@@ -34,6 +34,7 @@ def test_each_process_is_bounded_once_it_is_known() -> None:
         "most_each": 2,
         "turned_away": 0,
         "turned_away_each": 1,
+        "without_token": 0,
     }
     subject.leave("one", remote=False)
     assert subject.name("one") == ""
