@@ -93,6 +93,8 @@ def add(
     config = gateway.edit(partial(config_edit.add_provider, _paths(), name, provider, comments))
     if default and config.default_provider != name:
         config = gateway.edit(partial(config_edit.set_default, _paths(), name))
+    if config.default_provider == name:
+        say(f"{name} is the default provider from now on (tabwire providers default NAME chooses another)")
     _told(config, f"{name} is written to {_paths().config_file}; tabwire providers test {name} tries it", json=json)
 
 
