@@ -41,7 +41,7 @@ def forbid_inspection() -> str:
 
     # Where a process can be kept from being looked at it leaves no core file either; elsewhere this keeps it from one.
     with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     return _prctl(_PR_SET_DUMPABLE, 0)
 
 

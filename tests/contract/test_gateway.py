@@ -345,40 +345,6 @@ def test_an_error_status_passes_as_it_came(stage: Scene) -> None:
 # ------------------------------------------------------------------------------------------------ callers that leave
 
 
-@pytest.mark.parametrize("phase", ["connect", "response_head", "stream"])
-@pytest.mark.parametrize("how", ["close", "reset", "half-close"])
-def test_a_caller_who_leaves_closes_the_provider_s_connection(stage: Scene, phase: str, how: str) -> None:
-    stage.start()
-    here, ends = threading.Event(), []
-
-    def part(line: Line) -> None:
-        line.request()
-        if phase != "connect":
-            line.send(SSE)
-        if phase == "stream":
-            line.send(chunk(DELTA))
-        here.set()
-        ends.append(line.rest())
-
-    done = stage.provider.plays(part)
-    line = stage.post()
-    assert here.wait(DEADLINE)
-    if phase != "connect":
-        line.until(b"\r\n\r\n")
-    if phase == "stream":
-        line.until(DELTA)
-    if how == "reset":
-        line.reset()
-    elif how == "half-close":
-        line.socket.shutdown(socket.SHUT_WR)
-    else:
-        line.close()
-    assert done.wait(DEADLINE), "the provider goes on"
-    assert ends == [b""]
-    cancelled = stage.fact("request.cancelled")
-    assert (cancelled.phase, cancelled.provider) == (phase, "own")
-
-
 def test_a_caller_who_stops_reading_holds_little_and_may_still_leave(stage: Scene) -> None:
     gateway = stage.start()
     block = event(type="response.output_text.delta", delta="x" * 60_000)
