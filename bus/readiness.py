@@ -63,6 +63,7 @@ class _Remembered:
         self._waiter: asyncio.Future[bool] | None = None
         self._take: Callable[[], bool] | None = None
         self._rung = False
+        self._closed = False
         self._until = math.inf
         self._timer: asyncio.TimerHandle | None = None
         loop.add_reader(descriptor, self._stirred)
@@ -94,6 +95,7 @@ class _Remembered:
             self._loop.call_soon(self._stirred)
 
     def close(self) -> None:
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         if not self._loop.is_closed():
@@ -101,6 +103,8 @@ class _Remembered:
 
     def _stirred(self) -> None:
         self._rung = False
+        if self._closed:
+            return
         if self._take is None:
             if self._worth():
                 self._wake(worth=True)
@@ -127,10 +131,12 @@ class _Remembered:
 
     def _late(self) -> None:
         self._timer = None
-        if self._loop.time() >= self._until:
-            self._wake(worth=False)
-        elif self._waiter is not None:
+        if self._waiter is None or self._take is not None or self._until == math.inf:
+            return  # nobody waits for a time
+        if self._loop.time() < self._until:
             self._set_timer()
+        else:
+            self._wake(worth=False)
 
 
 class _Asked:

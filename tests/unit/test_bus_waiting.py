@@ -101,6 +101,20 @@ def test_attending_takes_all_that_comes_until_it_has_enough(run: Callable[..., N
     run(main)
 
 
+def test_a_deadline_of_an_earlier_wait_ends_no_attending(run: Callable[..., None]) -> None:
+    async def main() -> None:
+        with watched() as (watching, theirs, take), anyio.fail_after(DEADLINE):
+            theirs.send(b"1")
+            while not await watching.wait(anyio.current_time() + 0.05):
+                pass
+            take()
+            with anyio.move_on_after(0.2) as limit:
+                await watching.attend(lambda: True)
+            assert limit.cancelled_caught
+
+    run(main)
+
+
 def test_what_is_raised_while_attending_is_raised_by_it(run: Callable[..., None]) -> None:
     async def main() -> None:
         def broken() -> bool:
