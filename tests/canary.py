@@ -38,7 +38,7 @@ def holds(path: Path, marks: Iterable[bytes]) -> bool:
     wanted = tuple(marks)
     overlap = max(map(len, wanted)) - 1
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
         return False
     with os.fdopen(descriptor, "rb") as file:
