@@ -95,11 +95,6 @@ def look(body: bytes, encoding: str, dialect: Dialect, path: str) -> Seen:
     return Seen(_name(told.model), told.stream is True or (dialect == "auggie" and path.startswith("/chat-stream")))
 
 
-def requested_model(body: bytes, encoding: str) -> str | None:
-    """Return the model alone."""
-    return look(body, encoding, "unknown", "").model
-
-
 def look_at_path(path: str) -> Seen:
     """Look at a Gemini request, which says model and method in its path."""
     found = _GENERATE.match(path)

@@ -24,7 +24,7 @@ from actors.gateway.claims import Claims, read_claims
 from actors.gateway.exchange import begin, step
 from actors.gateway.fields import Fields
 from actors.gateway.head import read_head, read_target
-from actors.gateway.peek import Seen, requested_model
+from actors.gateway.peek import Seen, look
 from actors.gateway.routing import Listing, Table
 from actors.gateway.usage import Reading, StreamMeter
 from schemas import events as e
@@ -310,11 +310,11 @@ def test_a_target_is_read_or_unknown_and_shows_no_token(raw: str) -> None:
 
 @given(st.binary(max_size=200), st.sampled_from(["", "zstd", "gzip", "deflate", "br", "ZSTD"]))
 def test_any_body_is_peeked_at_without_harm(body: bytes, encoding: str) -> None:
-    assert requested_model(body, encoding) is None or body
+    assert look(body, encoding, "unknown", "").model is None or body
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=40))
 def test_the_model_is_found_in_plain_and_in_compressed_bodies(model: str) -> None:
     body = orjson.dumps({"input": "x" * 100, "model": model, "stream": True})
-    assert requested_model(body, "") == model
-    assert requested_model(zstandard.compress(body), "zstd") == model
+    assert look(body, "", "unknown", "").model == model
+    assert look(zstandard.compress(body), "zstd", "unknown", "").model == model

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from actors.echo.auggie import read_auggie
 from actors.echo.bodies import BodyError
 from actors.echo.chat import read_chat
 from actors.echo.directive import mode_of_request, obey_directives
@@ -200,3 +201,46 @@ def test_a_body_that_is_no_request_is_refused_by_field(name: str, body: str) -> 
     read = {"chat": read_chat, "messages": read_messages, "generate": lambda b, h: read_generate(b, h, "m", stream=True)}[name]
     with pytest.raises(BodyError, match=r"the body|messages: expected|contents: expected"):
         read(body.encode(), {})
+
+
+def auggie(*exchanges: dict[str, Any], nodes: list[dict[str, Any]], **more: Any) -> tuple[Asked, Dialect]:
+    tools = [{"name": "launch-process", "input_schema_json": json.dumps({**SHELL, "required": ["command", "wait", "cwd"]})}]
+    body = {"model": "", "message": "", "chat_history": exchanges, "nodes": nodes, "tool_definitions": tools, **more}
+    return read_auggie(json.dumps(body).encode(), {})
+
+
+FOLDER = {"id": 2, "type": 4, "ide_state_node": {"current_terminal": {"current_working_directory": "/work"}}}
+FIRST = {"id": 1, "type": 0, "text_node": {"content": "run [echo tool=pwd cached=3 reasoning=1]"}}
+
+
+def test_auggie_s_turn_is_in_the_newest_nodes_and_its_shell_runs_where_it_works() -> None:
+    asked, dialect = auggie(nodes=[FIRST, FOLDER], conversation_id="c-1")
+    assert (asked.text, asked.answered, asked.session, asked.stream) == (FIRST["text_node"]["content"], 0, "c-1", True)  # type: ignore[index]
+    asked, modes = obey_directives(asked)
+    mode = mode_of_request(modes, asked.answered)
+    script = plan_script(dialect, asked, mode, plan_reply(asked, mode, MOMENT))
+    last = json.loads(b"".join(chunk.content for chunk in script.chunks).splitlines()[-1])
+    call, tokens = last["nodes"]
+    assert (last["stop_reason"], call["type"], call["tool_use"]["tool_name"]) == (3, 5, "launch-process")
+    assert json.loads(call["tool_use"]["input_json"]) == {"command": "pwd", "wait": "echo", "cwd": "/work"}
+    assert tokens["token_usage"]["cache_read_input_tokens"] == 3
+    meter = meter_for("auggie", "application/x-ndjson", "")
+    meter.feed(b"".join(chunk.content for chunk in script.chunks))
+    usage = meter.reading().usage
+    assert usage is not None
+    assert (usage.cached_input, meter.reading().ending) == (3, "completed")
+
+
+def test_auggie_s_tool_results_follow_the_turn_in_its_history() -> None:
+    begun = {"request_message": "", "request_nodes": [FIRST, FOLDER], "response_nodes": []}
+    result = {"id": 1, "type": 1, "tool_result_node": {"tool_use_id": "t", "content": "tab-42\n"}}
+    asked, dialect = auggie(begun, nodes=[result])
+    assert (asked.answered, asked.tool_output, asked.shell.others[-1]) == (1, "tab-42", ("cwd", {"const": "/work"}))
+    failed = dialect.error(400, code="c", kind="k", message="m")
+    assert json.loads(failed)["error_details"]["message"] == "m"
+    reply = plan_reply(asked, Mode(failed="server_error", message="broke"), MOMENT)
+    lines = b"".join(frame.content for frame in dialect.stream(reply)).splitlines()
+    assert json.loads(lines[-1]) == {"text": "broke", "nodes": [], "stop_reason": 7}
+    assert dialect.document(reply)[0] == 500
+    with pytest.raises(BodyError, match="nodes"):
+        read_auggie(b'{"nodes":{}}', {})

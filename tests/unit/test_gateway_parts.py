@@ -19,7 +19,7 @@ from actors.gateway import limits
 from actors.gateway.dialect import dialect_of, error_body, stream_error
 from actors.gateway.fields import Fields
 from actors.gateway.forwarding import answer_fields, request_fields
-from actors.gateway.peek import Inflated, inflate, requested_model
+from actors.gateway.peek import Inflated, inflate, look
 from actors.gateway.providers import build_providers
 from actors.gateway.usage import BodyMeter, NoMeter, Reading, StreamMeter, meter_for
 from actors.runtime.keys import KeyMissingError, Secret, read_key
@@ -195,7 +195,7 @@ def test_a_bomb_is_inflated_no_further_than_its_bound() -> None:
     ):
         with pytest.raises(Inflated, match="beyond"):
             inflate(packed, encoding)
-        assert requested_model(packed, encoding) is None
+        assert look(packed, encoding, "unknown", "").model is None
 
 
 def test_how_an_answer_is_looked_at_depends_on_its_head() -> None:
