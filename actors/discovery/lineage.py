@@ -29,7 +29,7 @@ class Lineage:
         A wrapper is known by its package, or by being the very same as what it started.
         """
         parent, wrapper, child = glimpse.parent, None, own
-        for depth in range(MAX_ANCESTORS):
+        for _ in range(MAX_ANCESTORS):
             above = self._probe.glimpse(parent) if parent > 0 else None
             if above is None:
                 break
@@ -38,7 +38,7 @@ class Lineage:
             if facts is not None and facts.key.pid == child.parent and _is_the_same(facts, child):
                 wrapper, child = facts.key, facts
                 self.twice.add(facts.key)
-            elif facts is not None and agent.kind == "wrapper" and depth == 0:
+            elif facts is not None and agent.kind == "wrapper" and facts.key.pid == child.parent:
                 wrapper = facts.key
             elif facts is not None and is_listed(agent) and agent.kind != "wrapper":
                 return facts.key, wrapper

@@ -62,6 +62,7 @@ _PACKAGES: Mapping[str, tuple[str, ProcessKind | None]] = {
     "@qwen-code/qwen-code": ("qwen", None),
     "opencode-ai": ("opencode", "wrapper"),
 }
+_STARTER = ("qwen", "cli-entry.js")  # starts cli.js beside it, unless it only answers, or serves MCP
 _APP_SERVER = _Grammar(
     valued=frozenset(
         """-c --config --enable --disable --startup-client-info --cloud-skills-snapshot --code-mode-host --listen --ws-auth
@@ -195,7 +196,10 @@ def _by_package(script: str, argv: Sequence[str], exe: str) -> AgentFinding:
     if kind is None and "wrapper" in parts[-1]:
         kind = "wrapper"
     at = _script_index(exe, argv)
-    return AgentFinding(agent, kind or kind_of(agent, argv[at + 1 :] if at is not None else ()))
+    own = kind or kind_of(agent, argv[at + 1 :] if at is not None else ())
+    if (agent, parts[-1]) == _STARTER and own in ("tui", "exec", "app_server"):
+        own = "wrapper"
+    return AgentFinding(agent, own)
 
 
 def kind_of(agent: str, arguments: Sequence[str]) -> ProcessKind:
