@@ -61,11 +61,8 @@ _BAD: Final = 400
 _LINE: Final = 300
 _STREAM: Final = "text/event-stream"
 _HELD: Final = ("application/json", _STREAM)
-ENDING: Final = (
-    "openai.responses",
-    "anthropic.messages",
-    "gemini.generate",
-)  # dialects whose streams have an event that ends them
+# Dialects whose streams have an event that ends them.
+ENDING: Final = ("openai.responses", "anthropic.messages", "gemini.generate")
 _ELSEWHERE: Final = ("rate", "quota", "overloaded", "server")
 _ONE_CONVERSATION: Final = ("tui", "exec")  # processes whose provisional session can be but one conversation
 
