@@ -110,17 +110,19 @@ class SpendingBook:
 
     async def run(self) -> None:
         """Read the journal and save what was spent, for ever; what is not saved yet is saved at the end."""
-        pause = _BACK_OFF[0]
+        pause, trouble = _BACK_OFF[0], ""
         try:
             while True:
                 while not self.active:
                     await self._change_seen()
                 try:
                     async with connect(self._connect_to(), role="spending of the gateway") as client:
-                        pause = _BACK_OFF[0]
+                        pause, trouble = _BACK_OFF[0], ""
                         await self._follow(client)
                 except (BusError, ConnectionFileError) as error:
-                    self._log.info("what was spent cannot be read from the journal now", reason=str(error))
+                    if trouble != str(error):
+                        trouble = str(error)
+                        self._log.info("what was spent cannot be read from the journal now", reason=trouble)
                 await anyio.sleep(pause)
                 pause = min(pause * 2, _BACK_OFF[1])
         finally:

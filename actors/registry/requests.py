@@ -108,9 +108,8 @@ def routed(state: State, event: Recorded, data: RequestRouted) -> None:
     session, claim, flight = found
     claim.provider = data.provider
     claim.model = data.requested_model or claim.model
-    flight.choice = Choice(event, data)
-    flight.choice.outcome = _IN_FLIGHT
-    session.decisions.append(flight.choice)
+    choice = flight.choice = Choice(event.stamp.position, event.stamp.recordedtime, data, _IN_FLIGHT)
+    session.decisions.append(choice)
     if len(session.decisions) > state.limits.decisions:
         session.decisions.popleft()
 

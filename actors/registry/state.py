@@ -32,7 +32,6 @@ from actors.registry.limits import Limits
 from actors.registry.preferences import Preferences
 from actors.registry.quotas import Quotas
 from actors.registry.statements import At, Line, Lines
-from schemas.envelope import Recorded
 from schemas.events import Endpoint, ProcessKind, RequestRouted, SessionStatusChanged, Status, TranscriptSeen
 from schemas.evidence import Evidence
 from schemas.identity import ConversationKey, LaunchId, ProcessKey, RequestId, SessionId, TerminalKey, process_id
@@ -44,16 +43,13 @@ NO_SESSION: Final = frozenset({"daemon", "wrapper"})
 """Kinds of process that are never a session of their own."""
 
 
-class Choice:
+class Choice(Struct, gc=False):
     """One routing decision and what became of it."""
 
-    __slots__ = ("outcome", "position", "routed", "time")
-
-    def __init__(self, event: Recorded, routed: RequestRouted) -> None:
-        self.position = event.stamp.position
-        self.time = event.stamp.recordedtime
-        self.routed = routed
-        self.outcome = ""
+    position: int
+    time: str
+    routed: RequestRouted
+    outcome: str = ""
 
 
 class Announced:
@@ -247,17 +243,14 @@ class Transcript:
         self.unseen: Claim | None = None
 
 
-class Flight:
+class Flight(Struct, gc=False):
     """A request whose end was not told yet. ``auxiliary``: it belongs to no conversation."""
 
-    __slots__ = ("auxiliary", "choice", "claim", "method", "source")
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.method = ""
-        self.auxiliary = False
-        self.claim: Claim | None = None
-        self.choice: Choice | None = None
+    source: str
+    method: str = ""
+    auxiliary: bool = False
+    claim: Claim | None = None
+    choice: Choice | None = None
 
 
 class Response(Struct, gc=False):
