@@ -63,7 +63,10 @@ PURE = (
     *(f"actors.registry.{name}" for name in ("announced", "claims", "contests", "conversations", "effects", "files", "fold")),
     *(f"actors.registry.{name}" for name in ("forgetting", "identity", "judgement", "lifetimes", "limits", "links", "missing")),
     *(f"actors.registry.{name}" for name in ("replay", "requests", "rows", "sentences", "state", "statements", "status")),
-    *(f"actors.registry.{name}" for name in ("ledger", "ledger_rows", "preferences", "quotas", "tables", "transcripts", "usage")),
+    *(
+        f"actors.registry.{name}"
+        for name in ("ledger", "ledger_rows", "preferences", "quotas", "tables", "transcripts", "usage")
+    ),
     *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "exchange", "hook_report", "routing", "usage")),
     *(f"actors.gateway.{name}" for name in ("attempts", "keeping", "moves", "outcomes", "state")),
     "actors.gateway.differences",
