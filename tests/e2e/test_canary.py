@@ -240,6 +240,7 @@ def shown(system: System) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.timeout(300)
 def test_keys_prompts_and_launch_tokens_turn_up_nowhere(
     system: System, providers: tuple[int, set[str]], tmp_path: Path
 ) -> None:
