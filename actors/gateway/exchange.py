@@ -87,7 +87,11 @@ def begin(request: RequestId, at: float, door: Door, head: Head, kernel: Kernel,
         return refuse(state, at, refusal)
     if head.target.place != "api":
         return refuse(
-            state, at, Refusal(404, "not_found", f"nothing is served at {head.target.shown[:100]}; APIs are under /v1/")
+            state,
+            at,
+            Refusal(
+                404, "not_found", f"nothing is served at {head.target.shown[:100]}; APIs are under /v1/, /v1beta/, /auggie/"
+            ),
         )
     if (refusal := admission.check_head(door, head, kernel)) is not None:
         return refuse(state, at, refusal)
