@@ -189,11 +189,11 @@ def _cells(row: ProviderRow) -> tuple[str, ...]:
 def state(row: ProviderRow) -> str:
     """Say how a provider does, in words."""
     words = ["default"] if row.default else []
-    words.append(row.problem or "ok")
+    words += [row.problem] if row.problem else []
     for breaker in row.breakers:
-        of = f"{breaker.model} " if breaker.model else ""
-        words.append(f"{of}{breaker.state.replace('_', '-')} until {breaker.until}: {breaker.reason}")
-    return "; ".join(words)
+        of = f" for {breaker.model}" if breaker.model else ""
+        words.append(f"breaker {breaker.state.replace('_', '-')}{of} until {breaker.until}: {breaker.reason}")
+    return "; ".join(words if row.problem or row.breakers else [*words, "ok"])
 
 
 def _from_file(config: Config) -> ProviderTable:

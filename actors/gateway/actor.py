@@ -60,11 +60,11 @@ class Teller:
 
 async def main(actor: Actor) -> None:
     """Serve until told to stop."""
-    loaded = await anyio.to_thread.run_sync(
-        partial(load, actor.paths, os.environ, must_exist=False)
-    )  # a keyring takes its time
+    settings = actor.bootstrap.settings
+    reading = partial(load, actor.paths, os.environ, must_exist=False, echo=settings.get("echo") is not False)
+    loaded = await anyio.to_thread.run_sync(reading)  # a keyring takes its time
     config, port = loaded.config, loaded.config.gateway.port
-    allow_remote = actor.bootstrap.settings.get("allow_remote") is True
+    allow_remote = settings.get("allow_remote") is True
     door, listening = open_door(
         config.gateway, str(actor.paths.config_file), allow_remote=allow_remote, keep_out=register_secret
     )

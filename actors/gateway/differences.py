@@ -34,7 +34,7 @@ def after_restart(before: Config, after: Config) -> tuple[str, ...]:
     for section in _AT_START:
         found += [f"{section}.{name}" for name in _fields(getattr(before, section), getattr(after, section))]
     if after.default_provider == ECHO != before.default_provider:
-        found.append("echo (it may not be running)")
+        found.append("echo (if it was not started)")
     return _bounded(found)
 
 

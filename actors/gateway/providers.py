@@ -18,6 +18,7 @@ from schemas.config_lines import line_of, shown
 from schemas.events import Dialect
 
 DISABLED: Final = "is disabled (enabled = false)"
+NOT_STARTED: Final = "is not running: `tabwire up` starts it where it is the default provider, or with --demo"
 _SHORTEST_KEY: Final = 8
 
 
@@ -68,7 +69,7 @@ class Providers(Struct, frozen=True):
     def problems(self) -> str:
         """Say what is wrong: a provider without its key; a default or a pinned one that cannot take requests."""
         listings = self.table.listings
-        found = {name: one.problem for name, one in listings.items() if one.problem and one.problem != DISABLED}
+        found = {name: one.problem for name, one in listings.items() if one.problem not in ("", DISABLED, NOT_STARTED)}
         if self.table.listings[self.default].problem:
             found[self.default] = self.table.listings[self.default].problem
         notes = [f"provider {name}: {problem}" for name, problem in found.items()]
@@ -80,8 +81,8 @@ class Providers(Struct, frozen=True):
         return "; ".join(notes)
 
 
-def build_providers(config: Config, environ: Mapping[str, str], config_file: Path) -> Providers:
-    """Read every provider's key; takes as long as a keyring takes.
+def build_providers(config: Config, environ: Mapping[str, str], config_file: Path, *, echo: bool = True) -> Providers:
+    """Read every provider's key; takes as long as a keyring takes. ``echo`` is whether the built-in provider was started.
 
     Raises:
         ConfigError: the default provider has no key, or a key is too short to be one. Another provider without its key is only
@@ -93,6 +94,8 @@ def build_providers(config: Config, environ: Mapping[str, str], config_file: Pat
     upstreams, listings = {}, {}
     for name, provider in named.items():
         key, problem = None, "" if provider.enabled else DISABLED
+        if name == ECHO and not echo:
+            problem = NOT_STARTED
         if provider.auth == "key":
             found = keys[provider.key]
             if isinstance(found, KeyMissingError):

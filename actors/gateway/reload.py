@@ -62,10 +62,11 @@ class Loaded(Struct, frozen=True):
     providers: Providers
     digest: str
     signs: _Signs = ()
+    echo: bool = True
 
 
-def load(paths: Paths, environ: Mapping[str, str], *, must_exist: bool) -> Loaded:
-    """Read the file, check it and get every key. Takes time.
+def load(paths: Paths, environ: Mapping[str, str], *, must_exist: bool, echo: bool = True) -> Loaded:
+    """Read the file, check it and get every key. Takes time. ``echo`` is whether the built-in provider was started.
 
     Raises:
         ConfigError: it cannot be used, or is gone though it must exist.
@@ -78,11 +79,11 @@ def load(paths: Paths, environ: Mapping[str, str], *, must_exist: bool) -> Loade
         raise ConfigError(str(file), 0, "", "is gone", "put it back, or restart Tabwire to begin without it")
     config = Config() if facts is None else parse_config(text, str(file))
     signs = (own, *_key_signs(config))
-    providers = build_providers(config, environ, file)
+    providers = build_providers(config, environ, file, echo=echo)
     for upstream in providers.upstreams.values():
         if upstream.key is not None:
             register_secret(upstream.key.reveal())
-    return Loaded(config, providers, blake2s(text.encode(), digest_size=16).hexdigest(), signs)
+    return Loaded(config, providers, blake2s(text.encode(), digest_size=16).hexdigest(), signs, echo)
 
 
 class Reload:
@@ -160,7 +161,7 @@ class Reload:
     # ------------------------------------------------------------------------------------------------ taking over
 
     def _load(self) -> Loaded:
-        return load(self._paths, self._environ, must_exist=self._existed)
+        return load(self._paths, self._environ, must_exist=self._existed, echo=self.loaded.echo)
 
     def _take_over(self, loaded: Loaded) -> None:
         before, self.loaded = self.loaded, loaded

@@ -24,16 +24,16 @@ def children(config: Config, *, demo: bool = False, intensity: int = 5, allow_re
     All wait for the broker. Nobody waits for the registry, whose catch-up may be long, nor for the gateway: what they
     give is asked for later than at a start, and the gateway's callers shall not wait for either.
     """
+    echo = demo or config.default_provider == ECHO
+    settings = ({"allow_remote": True} if allow_remote else {}) | ({} if echo else {"echo": False})
     specs = [
         ChildSpec(actor=BROKER, intensity=intensity),
         ChildSpec(actor="registry", needs=BROKER, intensity=intensity, order_deadline=0),
         ChildSpec(actor="rollout", needs=BROKER, intensity=intensity, order_deadline=0),
         ChildSpec(actor="discovery", needs=BROKER, intensity=intensity, order_deadline=0),
-        ChildSpec(
-            actor=GATEWAY, intensity=intensity, order_deadline=0, settings={"allow_remote": True} if allow_remote else {}
-        ),
+        ChildSpec(actor=GATEWAY, intensity=intensity, order_deadline=0, settings=settings),
     ]
-    if demo or config.default_provider == ECHO:
+    if echo:
         specs.append(ChildSpec(actor=ECHO, intensity=intensity))
     return tuple(specs)
 

@@ -28,7 +28,7 @@ B = '[providers."b"]\nbase_url = "http://b/v1"\nauth = "none"\n'
         (A, f"{A}[echo]\nport = 5\n[journal]\nmax_age_days = 3\n", ("echo.port", "journal.max_age_days"), None),
         (A, f'{A}[[pins]]\nsession = "codex-1"\nprovider = "a"\n', ("pins",), ()),
         (A, f'{A}[[budgets]]\nname = "x"\nusd = 1\n', ("budgets",), ()),
-        (A, "", ("default_provider", "providers.a removed"), ("echo (it may not be running)",)),
+        (A, "", ("default_provider", "providers.a removed"), ("echo (if it was not started)",)),
     ],
 )
 def test_changes_are_named(before: str, after: str, names: tuple[str, ...], restart: tuple[str, ...] | None) -> None:
