@@ -138,7 +138,8 @@ async def main(actor: Actor) -> None:
         pool.close()
         throttle.close()
         await anyio.lowlevel.checkpoint()  # so that the requests that were cut tell their outcome
-        await outbox.drain(_DRAIN)
+        if outbox.connected:  # without a bus there is nothing to wait for
+            await outbox.drain(_DRAIN)
         tasks.cancel_scope.cancel()
 
 

@@ -1,8 +1,8 @@
 """How each API says things: which dialect a path speaks, how a refusal, a failure or a cut stream sounds, what is output.
 
-Pure. The statuses are those that make the agent do the right thing: Codex shows a 400 verbatim and tries a 403 six times,
-Claude Code re-sends a 400 up to five times and takes a 403 for an answer; Codex reads ``response.failed`` and ignores
-``error`` events, Claude Code the other way round. Must not know requests or providers.
+Pure. The statuses are those that make the agent do the right thing: Codex shows a 400 at once and tries a 424 six times,
+Claude Code sends a 400 up to five times more, takes a 424 for an answer and a 403 for a failed login; Codex reads
+``response.failed`` and ignores ``error`` events, Claude Code the other way round. Must not know requests or providers.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ _GEMINI_STATUSES: Final = {
     504: "DEADLINE_EXCEEDED",
     529: "UNAVAILABLE",
 }
+SHOWN_PLAINLY: Final = "invalid_prompt"
+"""Of a 400 Codex 0.169 shows the whole body, JSON and all; with this code, the message alone."""
+_BAD_REQUEST: Final = 400
 _FORBIDDEN: Final = 403
+_FAILED_DEPENDENCY: Final = 424
 _SERVER_ERROR: Final = 500
 _AUGGIE_ERROR: Final = 7  # a reason to stop
 _AUGGIE_SHOWS_403: Final = 11  # the one code with which Auggie 0.36 shows the message of a 403
@@ -67,11 +71,11 @@ def dialect_of(rest: str, api: Api = "v1", *, anthropic: bool) -> Dialect:
 
 def policy_status(dialect: Dialect) -> int:
     """Return the status of a refusal that no repetition can change, such that the agent shows it and stops."""
-    return 403 if dialect == "anthropic.messages" else 400
+    return _FAILED_DEPENDENCY if dialect == "anthropic.messages" else _BAD_REQUEST
 
 
 def error_body(dialect: Dialect, status: int, code: str, message: str, request: str = "") -> bytes:
-    """Write an error as the caller's API writes errors."""
+    """Write an error as the caller's API writes errors; where its agent needs a ``code`` of its own, ours is the ``reason``."""
     if dialect == "anthropic.messages":
         kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= _SERVER_ERROR else "invalid_request_error")
         body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}}
@@ -85,7 +89,10 @@ def error_body(dialect: Dialect, status: int, code: str, message: str, request: 
         details = {"code": _AUGGIE_SHOWS_403 if status == _FORBIDDEN else 0, "message": message, "detail": ""}
         return orjson.dumps({"error": code, "error_details": details})
     kind = "server_error" if status >= _SERVER_ERROR else "invalid_request_error"
-    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+    body = {"message": message, "type": kind, "param": None, "code": code}
+    if dialect == "openai.responses" and status == _BAD_REQUEST and code != SHOWN_PLAINLY:
+        body |= {"code": SHOWN_PLAINLY, "reason": code}
+    return orjson.dumps({"error": body})
 
 
 # Codex 0.169 shows the message of `response.failed` only when the stream ends behind it as HTTP says it must; torn, it shows

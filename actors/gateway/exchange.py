@@ -197,9 +197,11 @@ def _broke_off(state: Exchange, happened: UpstreamFailed) -> Result:
         return attempts.upstream_failed(state, happened)
     code, text = attempts.upstream_text(state.provider or "", happened)
     last = broken_off(state, code, text, happened.reading.response)
+    ended = _end_badly(state, happened, code, text, last)
+    if state.status >= _BAD:  # as in _ended
+        return ended
     outcome = faults.outcome_of_problem(happened.problem, state.provider or "", state.sent_model or "")
-    state, outputs = _end_badly(state, happened, code, text, last)
-    return state, (Observe(outcome), *outputs)
+    return ended[0], (Observe(outcome), *ended[1])
 
 
 def _end_badly(state: Exchange, happened: Ended | UpstreamFailed, code: str, text: str, last: Output) -> Result:

@@ -24,6 +24,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from actors.gateway.dialect import SHOWN_PLAINLY
 from actors.gateway.fields import Pair
 from schemas.events import Dialect
 
@@ -68,10 +69,8 @@ class Row(Struct, frozen=True):
         return self.gemini if dialect == "gemini.generate" else self.chat
 
 
-# Of a 400 Codex shows the whole body, JSON and all; with this code, the message alone.
-_PLAIN: Final = "invalid_prompt"
 _AS_IT_CAME: Final = Way("by its own rules")
-_ONCE: Final = Way("shows it at once", 400, "named", code=_PLAIN)
+_ONCE: Final = Way("shows it at once", 400, "named", code=SHOWN_PLAINLY)
 
 ROWS: Final = (
     # The caller's own mistake, and Claude Code's way of finding out which beta features are not known: nothing to better.
@@ -110,7 +109,7 @@ ROWS: Final = (
     Row(
         "quota",
         "402, or 429 of a used-up quota",
-        Way("shows it at once, with the time of the reset", 400, "named", code=_PLAIN),
+        Way("shows it at once, with the time of the reset", 400, "named", code=SHOWN_PLAINLY),
         Way("shows it at once", 429, "named", _NO_RETRY),
         Way("shows it", 429, "named", _NO_RETRY),
         _AS_IT_CAME,

@@ -250,9 +250,9 @@ def test_unknown_tokens_are_refused_in_the_caller_s_dialect(stage: Scene) -> Non
     stage.start(bus=False)
     token = "t" * 43
     status, _, body = stage.post(f"/s/{token}/v1/responses").answer()
-    assert (status, error_of(body)["code"]) == (400, "unknown_launch")
+    assert (status, error_of(body)["reason"]) == (400, "unknown_launch")
     status, _, body = stage.post(f"/s/{token}/v1/messages", anthropic_version="2023-06-01").answer()
-    assert (status, json.loads(body)["type"]) == (403, "error")
+    assert (status, json.loads(body)["type"]) == (424, "error")
     assert stage.post("/s/short/v1/responses").answer()[0] == 400
 
 
@@ -285,7 +285,8 @@ def test_a_provider_that_answers_no_http(stage: Scene, said: bytes, status: int,
     stage.start(bus=False)
     stage.provider.plays(lambda line: (line.request(), line.send(said))[1])
     answered, _, body = stage.post().answer()
-    assert (answered, error_of(body)["code"]) == (status, code)
+    error = error_of(body)
+    assert (answered, error.get("reason", error["code"])) == (status, code)
 
 
 def test_codex_shows_at_once_that_a_provider_never_answers(stage: Scene) -> None:
@@ -293,7 +294,7 @@ def test_codex_shows_at_once_that_a_provider_never_answers(stage: Scene) -> None
     stage.start()
     stage.provider.plays(lambda line: (line.request(), line.rest())[0])
     status, _, body = stage.post().answer()
-    assert (status, error_of(body)["code"]) == (400, "upstream_first_byte_timeout")
+    assert (status, error_of(body)["reason"]) == (400, "upstream_first_byte_timeout")
     assert stage.fact("request.failed").phase == "connect"
 
 

@@ -174,7 +174,7 @@ def test_a_torn_stream_of_auggie_stays_torn(stage: Scene) -> None:
         (f"/v1beta{GENERATE}?alt=sse", {}, 400, ("error", "message")),
         ("/auggie/chat-stream", {}, 400, ("error_details", "message")),
         ("/v1/chat/completions", {}, 400, ("error", "message")),
-        ("/v1/messages", {"anthropic_version": "2023-06-01"}, 403, ("error", "message")),
+        ("/v1/messages", {"anthropic_version": "2023-06-01"}, 424, ("error", "message")),
     ],
 )
 def test_an_api_that_is_not_served_is_refused_in_its_own_words(

@@ -353,7 +353,7 @@ def test_a_pin_that_asks_refuses_and_says_so_once(pair: Pair) -> None:
     file.write_text(file.read_text().replace('default_provider = "own"', 'default_provider = "two"'))
     pair.stage.start()
     status, _, body = pair.stage.post().answer()
-    assert (status, error_of(body)["code"]) == (400, "pin_undecided")
+    assert (status, error_of(body)["reason"]) == (400, "pin_undecided")
     assert "`tabwire pin / two`" in error_of(body)["message"]
     needed = [one.data for one in pair.stage.facts("request.failed") if one.type == "pin.decision_needed"]
     assert [(one.provider, one.alternatives) for one in needed] == [("own", ("two",))]

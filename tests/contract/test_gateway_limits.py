@@ -234,10 +234,10 @@ def test_a_session_that_loops_is_refused_and_told_of_in_two_facts(stage: Scene) 
         status, _, body = line.answer()
         statuses.append(status)
     assert statuses == [200] * 5 + [400] * 35  # 400: shown by Codex and Gemini CLI, and not tried again
-    assert json.loads(body)["error"]["code"] == "throttled"
+    assert json.loads(body)["error"]["reason"] == "throttled"
     assert "gateway.session_requests" in json.loads(body)["error"]["message"]
     anthropic = stage.post("/v1/messages", b"{}")
-    assert anthropic.answer()[0] == 403  # shown by Claude Code, which sends a 400 again
+    assert anthropic.answer()[0] == 424  # shown by Claude Code, which sends a 400 again
     gateway.process.terminate()
     assert gateway.exit_code() == 0
     facts = stage.facts("request.throttle_lifted")

@@ -92,7 +92,7 @@ def test_a_caller_from_elsewhere_needs_a_token_in_a_header_or_in_its_path(apart:
     assert refused(post(apart, "/t//v1/responses")) == "400 token_refused"
     assert refused(post(apart, "/health")) == "401 token_refused"
     assert refused(post(apart, "/hooks/claude")) == "401 token_refused"
-    assert post(apart, "/v1/messages", anthropic_version="2023-06-01").answer()[0] == 403
+    assert post(apart, "/v1/messages", anthropic_version="2023-06-01").answer()[0] == 424
     for path, fields in (
         ("/v1/responses", {"x_tabwire_token": TOKEN}),
         (f"/t/{TOKEN}/v1/responses", {}),

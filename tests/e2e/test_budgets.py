@@ -184,10 +184,10 @@ def test_only_the_session_that_is_over_is_stopped(place: Path, system: System) -
     over = first["session_id"]
     system.until_count("budget.reached", budget="each", target=f"claude-{over}", action="stop")
     refused = claude.ask("and again", "--resume", over, code=1)
-    assert "API Error: 403 budget 'each' of session claude-" in refused["result"]
+    assert "API Error: 424 budget 'each' of session claude-" in refused["result"]
     assert "requests are refused until this budget is raised or removed in config.toml" in refused["result"]
     failed = system.until_count("request.failed", code="budget_spent", session=f"claude-{over}")[-1].envelope.data
-    assert failed.status == 403
+    assert failed.status == 424
     second = claude.ask("say hi", "--session-id", "0191f5a2-0000-4000-8000-00000000beef")
     assert second["result"]
     assert not second["is_error"]

@@ -199,7 +199,7 @@ def test_what_cannot_be_rewritten_goes_to_the_next_or_is_refused() -> None:
     assert play.outputs == [moves.Send("one", "gpt")]
     assert (play.facts[-1].attempt, play.facts[-1].reason) == (1, "two is passed over: not JSON")
     strict = begun(pool(Failover(), pinned("fail"))).then(moves.Rewritten, problem="not JSON")
-    assert (strict.answer.status, strict.error()["code"]) == (400, "cannot_rewrite")
+    assert (strict.answer.status, strict.error()["reason"]) == (400, "cannot_rewrite")
     assert (strict.facts[-2].provider, strict.facts[-1].attempts) == ("none", 0)
 
 
@@ -240,9 +240,9 @@ def test_who_answered_last_is_noted(owner: str, account: str | None) -> None:
 def test_a_pin_that_fails_is_a_refusal_and_one_that_asks_says_so_too() -> None:
     gone = Listing("is disabled", DIALECTS, group="g")
     play = begun(pool(Failover(), pinned("fail"), two=gone))
-    assert (play.answer.status, play.error()["code"]) == (400, "pin_failed")
+    assert (play.answer.status, play.error()["reason"]) == (400, "pin_failed")
     play = begun(pool(Failover(), pinned("ask"), two=gone))
-    assert (play.answer.status, play.error()["code"]) == (400, "pin_undecided")
+    assert (play.answer.status, play.error()["reason"]) == (400, "pin_undecided")
     assert play.told[-3:] == ["request.routed", "pin.decision_needed", "request.failed"]
     assert play.subjects[-2] == "pin/terminal"
     assert play.facts[-2].alternatives == ("one",)

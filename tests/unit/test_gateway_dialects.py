@@ -94,7 +94,7 @@ def test_refusals_are_said_as_each_api_says_them() -> None:
     assert auggie == {"error": "no_provider", "error_details": {"code": 0, "message": "text", "detail": ""}}
     assert orjson.loads(error_body("auggie", 403, "c", "m"))["error_details"]["code"] == 11
     assert [policy_status(name) for name in ("openai.responses", "openai.chat", "gemini.generate", "auggie")] == [400] * 4
-    assert policy_status("anthropic.messages") == 403
+    assert policy_status("anthropic.messages") == 424
 
 
 def test_a_cut_stream_of_gemini_ends_with_what_its_client_takes_for_an_error() -> None:

@@ -52,7 +52,7 @@ def test_the_refusal_has_the_status_that_stops_who_asked_and_never_the_token() -
         assert refusal.close
         assert "wrong-but-secret" not in refusal.message
         statuses[target] = refusal.status
-    assert statuses == {"/v1/responses": 400, "/v1/messages": 403, "/health": 401}
+    assert statuses == {"/v1/responses": 400, "/v1/messages": 424, "/health": 401}
 
 
 def test_hosts_of_a_wider_door_are_beside_the_usual_ones() -> None:

@@ -115,6 +115,11 @@ class Playbook:
         return found
 
 
+def reason_of(error: dict[str, Any]) -> str:
+    """Return why, where Codex's own code stands in its place and where it does not."""
+    return str(error.get("reason", error["code"]))
+
+
 def test_a_stream_from_head_to_end() -> None:
     play = Playbook(head(**CODEX_FIELDS))
     assert play.outputs == [moves.Identify(None)]
@@ -164,7 +169,7 @@ def test_nothing_happens_after_the_outcome() -> None:
 )
 def test_a_refused_head(fields: dict[str, str], status: int, code: str) -> None:
     play = Playbook(head(**fields))
-    assert (play.answer.status, play.error()["code"]) == (status, code)
+    assert (play.answer.status, reason_of(play.error())) == (status, code)
     assert play.told == ["request.failed"]
     assert (play.facts[0].phase, play.facts[0].code, play.subjects[0]) == ("admission", code, "request/r-1")
 
@@ -199,7 +204,7 @@ def test_an_unknown_path_is_404(raw: str) -> None:
 )
 def test_a_path_that_others_could_read_otherwise_is_refused(rest: str) -> None:
     play = Playbook(head(f"/v1{rest}"))
-    assert (play.answer.status, play.error()["code"]) == (400, "path_refused")
+    assert (play.answer.status, reason_of(play.error())) == (400, "path_refused")
 
 
 @pytest.mark.parametrize("rest", ["/models?limit=1000", "/responses?a=..%2F..", "/x/a.b/..c/.d", ""])
@@ -211,13 +216,13 @@ def test_another_user_is_refused_in_the_callers_dialect() -> None:
     stranger = Kernel(same_user=False)
     assert Playbook(head(), stranger).answer.status == 400
     claude = Playbook(head("/v1/messages", anthropic_version="2023-06-01"), stranger)
-    assert claude.answer.status == 403
-    assert claude.error()["type"] == "permission_error"
+    assert claude.answer.status == 424
+    assert claude.error()["type"] == "invalid_request_error"
 
 
 def test_a_caller_whom_the_kernel_does_not_know_needs_a_token() -> None:
     unknown = Kernel(None, "it is gone")
-    assert Playbook(head(), unknown).error()["code"] == "caller_unproven"
+    assert reason_of(Playbook(head(), unknown).error()) == "caller_unproven"
     assert Playbook(head("/s/" + "t" * 43 + "/v1/responses"), unknown).let_in
 
 
@@ -242,12 +247,12 @@ def test_a_token_never_shows() -> None:
 @pytest.mark.parametrize(("worth", "code"), [("unknown", "unknown_launch"), ("ended", "launch_ended")])
 def test_a_dead_or_unknown_token_is_refused_with_the_reason(worth: Any, code: str) -> None:
     play = Playbook(head("/s/" + "t" * 43 + "/v1/responses")).identified(standing=Standing(worth, launch()))
-    assert (play.answer.status, play.error()["code"]) == (400, code)
+    assert (play.answer.status, play.error()["reason"]) == (400, code)
     assert "tabwire run" in play.error()["message"]
     assert play.told == ["request.received", "request.failed"]
     assert play.facts[-1].phase == "attribution"
     claude = Playbook(head("/s/" + "t" * 43 + "/v1/messages")).identified(standing=Standing(worth, launch()))
-    assert claude.answer.status == 403
+    assert claude.answer.status == 424
 
 
 def test_a_launch_brings_its_provider() -> None:
@@ -270,7 +275,7 @@ def test_a_provider_that_cannot_is_passed_over_loudly() -> None:
 
 def test_no_provider_at_all_is_a_refusal_that_codex_shows() -> None:
     play = Playbook(head()).identified().then(moves.BodyRead, 1, Seen(), Table({"deep": NO_KEY}, default="deep"))
-    assert (play.answer.status, play.error()["code"]) == (400, "no_provider")
+    assert (play.answer.status, play.error()["reason"]) == (400, "no_provider")
     assert "KEY is not set" in play.error()["message"]
     assert play.told[-2:] == ["request.routed", "request.failed"]
 
@@ -302,7 +307,7 @@ def test_a_provider_that_does_not_answer(problem: Any, codex: int, claude: int) 
 
 def test_a_redirect_is_not_followed() -> None:
     play = Playbook(head()).sent().then(moves.HeadCame, 307)
-    assert (play.answer.status, play.error()["code"]) == (400, "upstream_redirect")
+    assert (play.answer.status, play.error()["reason"]) == (400, "upstream_redirect")
 
 
 @pytest.mark.parametrize("problem", ["cut", "idle_timeout"])
