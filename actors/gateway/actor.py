@@ -134,13 +134,18 @@ async def main(actor: Actor) -> None:
         await actor.stopping.wait()
         for listener in listeners:
             listener.close()
-        await server.close()
-        pool.close()
-        throttle.close()
-        await anyio.lowlevel.checkpoint()  # so that the requests that were cut tell their outcome
-        if outbox.connected:  # without a bus there is nothing to wait for
-            await outbox.drain(_DRAIN)
+        await _end(server, pool, throttle, outbox)
         tasks.cancel_scope.cancel()
+
+
+async def _end(server: CallerServer, pool: UpstreamPool, throttle: Throttle, outbox: Outbox) -> None:
+    """Let callers go, and what is told of them arrive."""
+    await server.close()
+    pool.close()
+    throttle.close()
+    await anyio.lowlevel.checkpoint()  # so that the requests that were cut tell their outcome
+    if outbox.connected:  # without a bus there is nothing to wait for
+        await outbox.drain(_DRAIN)
 
 
 async def _sweep(server: CallerServer, conductor: Conductor, pool: UpstreamPool, throttle: Throttle) -> None:

@@ -77,7 +77,8 @@ def serve(stage: Scene) -> list[tuple[str, dict[str, str], bytes]]:
 def refused(line: Line) -> str:
     answer = line.rest()
     status = answer.split(b" ", 2)[1].decode()
-    code: str = json.loads(answer.partition(b"\r\n\r\n")[2])["error"].get("code", "")
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    code: str = error.get("reason", error.get("code", ""))
     return f"{status} {code}"
 
 
