@@ -31,7 +31,6 @@ config = typer.Typer(help="The configuration file.", no_args_is_help=True, rich_
 app.add_typer(history, name="history", epilog=EXIT_CODES)
 app.add_typer(events, name="events")
 app.add_typer(config, name="config")
-app_routing.register(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in a stable shape.")]
 All = Annotated[bool, typer.Option("--all", help="List everything: unproven and gone sessions too.")]
@@ -118,6 +117,9 @@ def sessions(
         _until_interrupted(lambda: table.watch_sessions(json=json, everything=everything))
     else:
         table.show_sessions(json=json, everything=everything)
+
+
+app_routing.register(app)  # here, since help lists commands in this order
 
 
 @app.command(epilog=EXIT_CODES)
