@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,12 @@ def _canary_stash(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPath
     """After the last test, search everything that was left for made-up keys (``tests.canary``); a hit fails the run."""
     yield
     pytestconfig.stash[_FOUND] = [str(path) for path in canary.hits(tmp_path_factory.getbasetemp())]
+
+
+def pytest_sessionstart() -> None:
+    """Undo what a shell does to what it starts in the background: Ctrl-C is for our children to hear."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
