@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from actors.cli.failures import NOT_FOUND, NOT_RUNNING, USAGE, CommandFailedError
 from actors.cli.launch.choose import INSTALL, agent_of, plan_launch
-from actors.cli.launch.codex_home import read_codex_home, read_text
+from actors.cli.launch.codex_home import is_guarded, read_codex_home, read_text
 from actors.cli.launch.plan import Door
 from actors.cli.launch.start import CANNOT_RUN, forget, mint_token, publish_launches, record_launch, replace_process
 from actors.cli.output import say
@@ -38,7 +38,8 @@ def run(argv: Sequence[str], *, provider: str | None, model: str | None, name: s
     door = Door(origin, mint_token())
     argv, pinned = _whole(argv, name)
     read_home = partial(read_codex_home, argv, os.environ, thread_provider=pinned)
-    plan = plan_launch(argv, door, os.environ, read_home, name=name, model=model, cwd=Path.cwd(), read=read_text)
+    wished = {"name": name, "model": model}
+    plan = plan_launch(argv, door, os.environ, read_home, **wished, cwd=Path.cwd(), read=read_text, guarded=is_guarded)
     environ = {**os.environ, **plan.environ}
     if not plan.launched:
         _become(program, plan.argv, environ)

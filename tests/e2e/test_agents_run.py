@@ -13,6 +13,8 @@ from uuid import uuid4
 
 import pytest
 
+from actors.cli.launch.codex_home import is_guarded
+from actors.cli.launch.gemini import DEFAULTS
 from tests.e2e.agents import ALL, AUGGIE, GEMINI, OPENCODE, QWEN, Agent, Installed
 from tests.e2e.claude import Claude, needs_claude
 from tests.e2e.system import System, running
@@ -69,6 +71,12 @@ def test_it_is_brought_from_where_its_settings_send_it(agent: Agent, system: Sys
     terminal = str(uuid4())
     installed = Installed(agent, tmp_path / "home", system)
     mislead(agent, installed.home)
+    if agent is GEMINI and not is_guarded(DEFAULTS):
+        done = system.tabwire(
+            "run", "--", str(agent.binary), "-p", "hi", environ=installed.environ(pointed=False), cwd=installed.work, code=None
+        )
+        assert "others can write in a folder above it" in done.stderr
+        return
     printed = installed.ask("brought here", terminal=terminal, prefix=tuple(system.command("run", "--")), pointed=False)
     assert "You said: brought here" in printed
     row = launched(system, agent.name, terminal)

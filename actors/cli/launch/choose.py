@@ -53,6 +53,7 @@ def plan_launch(
     model: str | None = None,
     cwd: Path = Path(),
     read: Callable[[Path], str | None] = lambda _: None,
+    guarded: Callable[[Path], bool] = lambda _: True,
 ) -> Plan:
     """Decide how a command is started.
 
@@ -68,7 +69,7 @@ def plan_launch(
 
         plan = plan_codex(argv, read_codex_home(), door, model)
     elif _NAMED.fullmatch(agent):
-        wish = Wish(argv=tuple(argv), door=door, environ=environ, cwd=cwd, read=read, model=model)
+        wish = Wish(argv=tuple(argv), door=door, environ=environ, cwd=cwd, read=read, guarded=guarded, model=model)
         plan = _rule(agent)(wish)
     else:
         plan = _any(argv, door, agent, model)

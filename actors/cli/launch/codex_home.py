@@ -5,6 +5,7 @@ Reads only, and only what ``actors.cli.launch.codex`` asks for. Must not know wh
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,3 +58,8 @@ def read_text(file: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise LaunchRefusedError(f"{file} cannot be read: {error}", "the agent needs it too") from error
+
+
+def is_guarded(file: Path) -> bool:
+    """Tell whether nobody but its owner can write in any folder above a file; always so where folders have no modes."""
+    return os.name == "nt" or not any(folder.stat().st_mode & 0o022 for folder in file.resolve().parents)

@@ -6,7 +6,8 @@ Facts, tried with Gemini CLI 0.61.0:
   do not override what is set.
 - While it is set and no ``security.auth.selectedType`` is chosen in its settings, the program makes a choice ("gateway")
   that it refuses itself: "Invalid auth method selected". Its settings of lowest rank, GEMINI_CLI_SYSTEM_DEFAULTS_PATH, may
-  choose ``gemini-api-key``: the file ``gemini_defaults.json`` beside this module says nothing else.
+  choose ``gemini-api-key``: the file ``gemini_defaults.json`` beside this module says nothing else. It is not read where others
+  can write in a folder above it, however far up.
 - Without a key it does not start. Only when none is found (environment, the first ``.env``, its own store of keys)
   GEMINI_API_KEY is set to a placeholder.
 - A Google login talks to the Code Assist API, and Vertex signs for its own address: both are refused.
@@ -57,6 +58,11 @@ def plan_gemini(wish: Wish) -> Plan:
     if chosen is None:
         if wish.read(defaults) is not None:
             raise LaunchRefusedError(f"Gemini CLI has no way to log in chosen, and {defaults} must stay as it is", _ADVICE)
+        if not wish.guarded(DEFAULTS):
+            raise LaunchRefusedError(
+                f"Gemini CLI has no way to log in chosen, and does not trust {DEFAULTS}: others can write in a folder above it",
+                _ADVICE,
+            )
         added["GEMINI_CLI_SYSTEM_DEFAULTS_PATH"] = str(DEFAULTS)
     elif chosen != _KEY_TYPE:
         raise LaunchRefusedError(f"Gemini CLI logs in by {str(chosen)[:64]!r}, which Tabwire does not know", _ADVICE)

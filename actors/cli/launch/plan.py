@@ -40,13 +40,18 @@ class Door:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is to be started, and where. ``read`` gives the text of one of the agent's own files, None where there is none."""
+    """What is to be started, and where.
+
+    ``read`` gives the text of one of the agent's own files, None where there is none; ``guarded`` tells whether nobody else can
+    write in any folder above a file.
+    """
 
     argv: tuple[str, ...]
     door: Door
     environ: Mapping[str, str]
     cwd: Path
     read: Callable[[Path], str | None] = field(default=lambda _: None, repr=False)
+    guarded: Callable[[Path], bool] = field(default=lambda _: True, repr=False)
     model: str | None = None
 
     @property
