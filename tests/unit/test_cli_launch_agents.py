@@ -30,7 +30,7 @@ def plan(
         {"HOME": HOME, **(environ or {})},
         CodexHome,
         model=model,
-        cwd=Path("/work/p"),
+        cwd=Path("/home/ada/p"),
         read=lambda file: texts.get(str(file)),
     )
 
@@ -89,7 +89,7 @@ def test_claude_keeps_its_login_and_loses_only_its_address() -> None:
 @pytest.mark.parametrize("given", [("--settings", "own.json"), ("--settings=own.json",)])
 def test_claudes_own_settings_option_is_kept_under_ours(given: tuple[str, ...]) -> None:
     own = {"model": "m", "env": {"A": "1", "ANTHROPIC_BASE_URL": "http://x"}}
-    planned = plan("claude", *given, "hi", files={"/work/p/own.json": own}, environ={"ANTHROPIC_API_KEY": "k"})
+    planned = plan("claude", *given, "hi", files={"/home/ada/p/own.json": own}, environ={"ANTHROPIC_API_KEY": "k"})
     assert planned.argv[0::3] == ("claude", "hi")
     assert json.loads(planned.argv[2]) == {"model": "m", "env": {"A": "1", "ANTHROPIC_BASE_URL": ROOT}}
 
@@ -102,7 +102,7 @@ def test_claudes_own_settings_option_is_kept_under_ours(given: tuple[str, ...]) 
         ({}, {f"{HOME}/.claude/.credentials.json": "{}"}),
         ({}, {f"{HOME}/.claude.json": {"oauthAccount": {"x": 1}}}),
         ({}, {f"{HOME}/.claude/settings.json": {"apiKeyHelper": "cat key"}}),
-        ({}, {"/work/p/.claude/settings.local.json": {"env": {"ANTHROPIC_API_KEY": "k"}}}),
+        ({}, {"/home/ada/p/.claude/settings.local.json": {"env": {"ANTHROPIC_API_KEY": "k"}}}),
         ({"CLAUDE_CONFIG_DIR": "/c"}, {"/c/.credentials.json": "{}"}),
     ],
 )
@@ -217,7 +217,7 @@ def test_an_opencode_that_cannot_be_brought_is_refused_or_named() -> None:
 
 
 def test_a_provider_that_opencode_may_not_use_is_not_brought_up() -> None:
-    files = {"/work/p/opencode.json": {"disabled_providers": ["opencode"]}}
+    files = {"/home/ada/p/opencode.json": {"disabled_providers": ["opencode"]}}
     assert addresses(plan("opencode", files=files, environ={"OPENAI_API_KEY": "k"})) == {"openai": f"{ROOT}/v1"}
 
 
@@ -239,7 +239,7 @@ def qwen(type_: str | None = "openai", **more: Any) -> dict[str, Any]:
 def test_a_key_of_qwens_is_left_alone() -> None:
     assert plan("qwen", files=qwen()).environ["OPENAI_API_KEY"] == PLACEHOLDER
     assert "OPENAI_API_KEY" not in plan("qwen", files=qwen(env={"OPENAI_API_KEY": "k"})).environ
-    assert "OPENAI_API_KEY" not in plan("qwen", files={**qwen(), "/work/.env": "export OPENAI_API_KEY='k'"}).environ
+    assert "OPENAI_API_KEY" not in plan("qwen", files={**qwen(), "/home/ada/.env": "export OPENAI_API_KEY='k'"}).environ
     assert plan("qwen", "--auth-type", "anthropic", files=qwen()).environ["ANTHROPIC_API_KEY"] == PLACEHOLDER
 
 
@@ -262,13 +262,13 @@ def test_auggies_login_is_handed_on_with_our_address() -> None:
     for given in (
         plan("auggie", "hi", files={f"{HOME}/.augment/session.json": LOGIN}),
         plan("auggie", "hi", environ={"AUGMENT_SESSION_AUTH": json.dumps(LOGIN)}),
-        plan("auggie", "--augment-session-json", "s.json", "hi", files={"/work/p/s.json": LOGIN}),
+        plan("auggie", "--augment-session-json", "s.json", "hi", files={"/home/ada/p/s.json": LOGIN}),
         plan("auggie", f"--augment-session-json={json.dumps(LOGIN)}", "hi"),
     ):
         assert json.loads(given.environ["AUGMENT_SESSION_AUTH"]) == moved
         assert given.argv == ("auggie", "hi")
         assert given.speaks == ("auggie",)
-    cached = plan("auggie", "--augment-cache-dir", "c", files={"/work/p/c/session.json": LOGIN})
+    cached = plan("auggie", "--augment-cache-dir", "c", files={"/home/ada/p/c/session.json": LOGIN})
     assert json.loads(cached.environ["AUGMENT_SESSION_AUTH"]) == moved
 
 

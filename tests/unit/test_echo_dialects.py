@@ -209,7 +209,7 @@ def auggie(*exchanges: dict[str, Any], nodes: list[dict[str, Any]], **more: Any)
     return read_auggie(json.dumps(body).encode(), {})
 
 
-FOLDER = {"id": 2, "type": 4, "ide_state_node": {"current_terminal": {"current_working_directory": "/work"}}}
+FOLDER = {"id": 2, "type": 4, "ide_state_node": {"current_terminal": {"current_working_directory": "/home/ada"}}}
 FIRST = {"id": 1, "type": 0, "text_node": {"content": "run [echo tool=pwd cached=3 reasoning=1]"}}
 
 
@@ -222,7 +222,7 @@ def test_auggie_s_turn_is_in_the_newest_nodes_and_its_shell_runs_where_it_works(
     last = json.loads(b"".join(chunk.content for chunk in script.chunks).splitlines()[-1])
     call, tokens = last["nodes"]
     assert (last["stop_reason"], call["type"], call["tool_use"]["tool_name"]) == (3, 5, "launch-process")
-    assert json.loads(call["tool_use"]["input_json"]) == {"command": "pwd", "wait": "echo", "cwd": "/work"}
+    assert json.loads(call["tool_use"]["input_json"]) == {"command": "pwd", "wait": "echo", "cwd": "/home/ada"}
     assert tokens["token_usage"]["cache_read_input_tokens"] == 3
     meter = meter_for("auggie", "application/x-ndjson", "")
     meter.feed(b"".join(chunk.content for chunk in script.chunks))
@@ -235,7 +235,7 @@ def test_auggie_s_tool_results_follow_the_turn_in_its_history() -> None:
     begun = {"request_message": "", "request_nodes": [FIRST, FOLDER], "response_nodes": []}
     result = {"id": 1, "type": 1, "tool_result_node": {"tool_use_id": "t", "content": "tab-42\n"}}
     asked, dialect = auggie(begun, nodes=[result])
-    assert (asked.answered, asked.tool_output, asked.shell.others[-1]) == (1, "tab-42", ("cwd", {"const": "/work"}))
+    assert (asked.answered, asked.tool_output, asked.shell.others[-1]) == (1, "tab-42", ("cwd", {"const": "/home/ada"}))
     failed = dialect.error(400, code="c", kind="k", message="m")
     assert json.loads(failed)["error_details"]["message"] == "m"
     reply = plan_reply(asked, Mode(failed="server_error", message="broke"), MOMENT)
