@@ -19,12 +19,12 @@ from uuid import uuid4
 import anyio
 
 from actors.cli import bus
-from actors.cli.launch.plan import Door
-from actors.cli.launch.start import mint_token, publish_launches, record_launch
 from actors.cli.lines import event_line
 from actors.cli.output import console, line_width, say, show
 from actors.cli.system import gateway_origin
 from actors.demo.cast import AGENT, PROVIDER, Member, cast
+from actors.launch.plan import Door
+from actors.launch.start import mint_token, publish_launches, record_launch
 from actors.probe import choose_probe
 from bus.client import Client
 from schemas.envelope import Recorded

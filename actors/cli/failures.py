@@ -88,7 +88,7 @@ def _refused(code: str, message: str) -> tuple[str, int]:
 
 
 def _of_files(error: BaseException) -> tuple[str, int] | None:
-    from actors.cli.launch.plan import LaunchRefusedError  # noqa: PLC0415
+    from actors.launch.plan import LaunchRefusedError  # noqa: PLC0415
     from actors.probe import ProbeError  # noqa: PLC0415
     from bus.journal import JournalError  # noqa: PLC0415
     from schemas.config import ConfigError  # noqa: PLC0415

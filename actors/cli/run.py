@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from actors.cli.failures import NOT_FOUND, NOT_RUNNING, USAGE, CommandFailedError
-from actors.cli.launch.choose import INSTALL, agent_of, plan_launch
-from actors.cli.launch.codex_home import is_guarded, read_codex_home, read_text
-from actors.cli.launch.plan import Door
-from actors.cli.launch.start import CANNOT_RUN, forget, mint_token, publish_launches, record_launch, replace_process
 from actors.cli.output import say
 from actors.cli.system import gateway_origin, running_status
+from actors.launch.choose import INSTALL, agent_of, plan_launch
+from actors.launch.codex_home import is_guarded, read_codex_home, read_text
+from actors.launch.plan import Door
+from actors.launch.start import CANNOT_RUN, forget, mint_token, publish_launches, record_launch, replace_process
 from actors.probe import choose_probe, find_terminal
 from actors.runtime.config_file import load_config
 from actors.runtime.paths import Paths
@@ -72,7 +72,7 @@ def _whole(argv: Sequence[str], name: str | None) -> tuple[Sequence[str], str | 
     """Make the beginning of a thread's id in a Codex command whole; return the provider of a thread to be resumed too."""
     if (name or agent_of(argv[0])) != "codex" or not {"resume", "fork"} & set(argv):
         return argv, None
-    from actors.cli.launch.threads import settle_thread  # noqa: PLC0415 - a launch that names no thread does without
+    from actors.cli.threads import settle_thread  # noqa: PLC0415 - a launch that names no thread does without
 
     target = settle_thread(argv, os.environ, former_thread, choose_probe)
     return target.argv, target.provider

@@ -9,7 +9,7 @@ wins. All of this was tried with Codex 0.169.0.
 
 An option that is not known here is taken for one without a value. Its value then looks like a prompt, which harms nobody.
 
-Pure. Must not know files, nor what is done with the answer (``actors.cli.launch.codex``, ``actors.discovery.endpoints``).
+Pure. Must not know files, nor what is done with the answer (``actors.launch.codex``, ``actors.discovery.endpoints``).
 """
 
 from __future__ import annotations

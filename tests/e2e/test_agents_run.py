@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from actors.cli.launch.codex_home import is_guarded
-from actors.cli.launch.gemini import DEFAULTS
+from actors.launch.codex_home import is_guarded
+from actors.launch.gemini import DEFAULTS
 from tests.e2e.agents import ALL, AUGGIE, GEMINI, OPENCODE, QWEN, Agent, Installed
 from tests.e2e.claude import Claude, needs_claude
 from tests.e2e.system import System, running

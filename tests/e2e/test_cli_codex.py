@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.cli.launch.choose import plan_launch
-from actors.cli.launch.codex_home import read_codex_home
-from actors.cli.launch.plan import Door
-from actors.cli.launch.threads import settle_thread
+from actors.cli.threads import settle_thread
+from actors.launch.choose import plan_launch
+from actors.launch.codex_home import read_codex_home
+from actors.launch.plan import Door
 from actors.probe import choose_probe
 
 BINARY = os.environ.get("TABWIRE_CODEX") or shutil.which("codex")

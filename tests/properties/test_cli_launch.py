@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.cli.app import app
-from actors.cli.launch.choose import plan_launch
-from actors.cli.launch.codex import CodexHome, plan_codex
-from actors.cli.launch.environment import without_proxy
-from actors.cli.launch.plan import Door, LaunchRefusedError
-from actors.cli.launch.words import without
 from actors.cli.quick import read_run
+from actors.launch.choose import plan_launch
+from actors.launch.codex import CodexHome, plan_codex
+from actors.launch.environment import without_proxy
+from actors.launch.plan import Door, LaunchRefusedError
+from actors.launch.words import without
 
 DOOR = Door("http://127.0.0.1:8129", "a-token-of-its-own")
 CONFIG = '[model_providers.stub]\nname = "s"\n[model_providers."a.b"]\nname = "s"\n'

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("schemas", "bus", "actors")
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "schemas", "bus", "actors", "tests", "deploy"}
 
-SHARED_ACTORS = {"runtime", "probe", "transcripts"}
+SHARED_ACTORS = {"runtime", "probe", "transcripts", "launch"}
 EXCEPTIONS = {
     # The CLI replays a journal without a registry, and names the demo's cast.
     "cli": {"actors.registry.fold", "actors.registry.rows", "actors.registry.replay", "actors.demo.cast"},
@@ -32,7 +32,7 @@ THIRD_PARTY = {
     "msgspec": (
         "schemas.",
         "bus.",
-        *(f"actors.{name}." for name in ("discovery", "gateway", "rollout", "transcripts")),
+        *(f"actors.{name}." for name in ("bridge", "bridges", "discovery", "gateway", "rollout", "transcripts")),
         *(f"actors.runtime.{name}" for name in ("checkpoint", "config_edit", "config_text")),
         "actors.registry.state",
     ),
@@ -51,13 +51,16 @@ THIRD_PARTY = {
 }
 
 PURE = (
-    *(f"schemas.{name}" for name in ("codec", "commands", "config", "envelope", "evidence", "identity", "ids")),
+    *(f"schemas.{name}" for name in ("bridge_rows", "content")),
+    *(f"schemas.commands.{name}" for name in ("bridges", "gateway", "register", "registry")),
+    *(f"schemas.{name}" for name in ("codec", "config", "envelope", "evidence", "identity", "ids")),
     *(f"schemas.{name}" for name in ("config_lines", "config_reader", "config_rules")),
     *(f"schemas.{name}" for name in ("launch", "prices", "rows", "upcast")),
     "actors.gateway.spending",
+    *(f"actors.bridge.{name}" for name in ("adapter", "contract")),
     *(
         f"schemas.events.{name}"
-        for name in ("actors", "processes", "providers", "requests", "sessions", "transcripts", "values")
+        for name in ("actors", "bridges", "processes", "providers", "requests", "sessions", "transcripts", "values")
     ),
     *(f"bus.{name}" for name in ("cursor", "errors", "frames", "protocol", "sequencer")),
     *(f"actors.registry.{name}" for name in ("announced", "claims", "contests", "conversations", "effects", "files", "fold")),
@@ -148,12 +151,14 @@ def test_actors_never_import_each_other() -> None:
 
 
 def test_shared_actors_know_no_other_actor() -> None:
+    """Save that the launch of an agent looks at processes and files as every actor does."""
     wrong = [
         f"{name} imports {other}"
         for name, file in modules().items()
         if name.split(".")[:2] in [["actors", shared] for shared in SHARED_ACTORS]
         for other in imported_modules(file)
         if other.startswith("actors.") and other.split(".")[1] != name.split(".")[1]
+        if not (name.startswith("actors.launch.") and other.split(".")[1] in {"runtime", "probe"})
     ]
     assert wrong == []
 

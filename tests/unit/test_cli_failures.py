@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.cli.failures import CommandFailedError, explain_failure, not_running
-from actors.cli.launch.plan import LaunchRefusedError
+from actors.launch.plan import LaunchRefusedError
 from actors.probe import ProbeError
 from bus.connection import ConnectionFileError
 from bus.errors import BusUnavailableError, RefusedError

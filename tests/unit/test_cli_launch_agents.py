@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from actors.cli.launch.choose import agent_of, plan_launch
-from actors.cli.launch.codex import CodexHome
-from actors.cli.launch.gemini import DEFAULTS
-from actors.cli.launch.plan import PLACEHOLDER, Door, LaunchRefusedError, Plan
-from actors.cli.launch.words import dotenv, options, table, without
+from actors.launch.choose import agent_of, plan_launch
+from actors.launch.codex import CodexHome
+from actors.launch.gemini import DEFAULTS
+from actors.launch.plan import PLACEHOLDER, Door, LaunchRefusedError, Plan
+from actors.launch.words import dotenv, options, table, without
 
 DOOR = Door("http://127.0.0.1:8129", "TOKEN")
 ROOT = "http://127.0.0.1:8129/s/TOKEN"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.cli.launch.codex import CodexHome, plan_codex
-from actors.cli.launch.codex_home import read_codex_home
-from actors.cli.launch.plan import Door, LaunchRefusedError
+from actors.launch.codex import CodexHome, plan_codex
+from actors.launch.codex_home import read_codex_home
+from actors.launch.plan import Door, LaunchRefusedError
 
 DOOR = Door("http://127.0.0.1:8129", "TOKEN")
 URL = '"http://127.0.0.1:8129/s/TOKEN/v1"'

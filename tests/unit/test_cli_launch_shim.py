@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.cli.launch.shim import is_batch_file, script_of
+from actors.launch.shim import is_batch_file, script_of
 
 PROGRAM = r"C:\Users\me\AppData\Roaming\npm\codex.cmd"
 NPM = r"""@ECHO off

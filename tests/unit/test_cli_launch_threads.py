@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from actors.cli.failures import CommandFailedError
-from actors.cli.launch.plan import LaunchRefusedError
-from actors.cli.launch.threads import Target, settle_thread
+from actors.cli.threads import Target, settle_thread
+from actors.launch.plan import LaunchRefusedError
 from actors.probe import choose_probe
 from tests.transcript_files import thread_id, write_rollout
 

@@ -137,7 +137,7 @@ def test_topics_end_in_a_dot_so_that_prefixes_are_exact() -> None:
 
 
 def test_every_event_type_is_a_root_and_what_happened() -> None:
-    sources = {*ROOTS, "hook", "budget"}  # these two are about a session, so that the session is their subject
+    sources = {*ROOTS, "hook", "budget", "bridge"}  # these are about a session, so that the session is their subject
     for type_ in EVENTS:
         root, _, verb = type_.partition(".")
         assert root in sources

@@ -1,73 +1,17 @@
-"""Commands: imperative, addressed to one actor, answered or refused, never recorded and never replayed.
-
-A command's type is ``<actor>.<verb>``; its answer is the type named in ``ANSWER``. Must not know transport.
-"""
+"""What the gateway is asked and told. Must not know how it does it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
+from schemas.commands.register import command
 from schemas.config import PinKind
 from schemas.events import Dialect
-from schemas.rows import Explanation, PinTable, ProviderTable, QuotaTable, RoutePlan, SessionTable, UsageTable
-
-COMMANDS: dict[str, type[Any]] = {}
-_C = TypeVar("_C", bound=type[Any])
+from schemas.rows import PinTable, ProviderTable, RoutePlan
 
 
-def _command(cls: _C) -> _C:
-    if cls.TYPE in COMMANDS:
-        raise TypeError(f"command type {cls.TYPE!r} is defined twice")
-    COMMANDS[cls.TYPE] = cls
-    return cls
-
-
-@_command
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListSessions:
-    """Answer with the sessions table as of the registry's position."""
-
-    TYPE: ClassVar[str] = "registry.list_sessions"
-    ANSWER: ClassVar[type[Any]] = SessionTable
-
-
-@_command
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainSession:
-    """Answer with the evidence behind one session, named by any unique prefix of its id or of an alias."""
-
-    TYPE: ClassVar[str] = "registry.explain_session"
-    ANSWER: ClassVar[type[Any]] = Explanation
-    session: str
-
-
-@_command
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListUsage:
-    """Answer with the ledger, summed by one key; ``since`` is the first day (``2026-11-21``, UTC) that counts, empty for all.
-
-    ``session`` is any unique prefix of a session's id or of an alias. ``audit`` is how many single responses to list.
-    """
-
-    TYPE: ClassVar[str] = "registry.list_usage"
-    ANSWER: ClassVar[type[Any]] = UsageTable
-    by: Literal["session", "provider", "model", "project", "day"] = "session"
-    since: str = ""
-    session: str = ""
-    audit: int = 0
-
-
-@_command
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListQuotas:
-    """Answer with every quota window that is known."""
-
-    TYPE: ClassVar[str] = "registry.list_quotas"
-    ANSWER: ClassVar[type[Any]] = QuotaTable
-
-
-@_command
+@command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListProviders:
     """Answer with the providers as the gateway has them."""
@@ -76,7 +20,7 @@ class ListProviders:
     ANSWER: ClassVar[type[Any]] = ProviderTable
 
 
-@_command
+@command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetProvider:
     """Enable or disable a provider; answered with all of them once that is in force."""
@@ -87,7 +31,7 @@ class SetProvider:
     enabled: bool
 
 
-@_command
+@command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPins:
     """Answer with the pins as the gateway has them."""
@@ -96,7 +40,7 @@ class ListPins:
     ANSWER: ClassVar[type[Any]] = PinTable
 
 
-@_command
+@command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetPin:
     """Pin a session, a terminal or a project, whole keys; answered with all pins once it is in force."""
@@ -111,7 +55,7 @@ class SetPin:
     expires: str = ""
 
 
-@_command
+@command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemovePin:
     """Take a pin back; answered with the others."""
@@ -122,7 +66,7 @@ class RemovePin:
     target: str
 
 
-@_command
+@command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrunePins:
     """Remove the pins that have expired or name a provider that is no more; answered with the others."""
@@ -131,7 +75,7 @@ class PrunePins:
     ANSWER: ClassVar[type[Any]] = PinTable
 
 
-@_command
+@command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainRoute:
     """Answer where a request would go now that came with these keys; empty ones are not known.

@@ -12,11 +12,11 @@ from importlib import import_module
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
-from actors.cli.launch.environment import without_proxy
-from actors.cli.launch.plan import Door, LaunchRefusedError, Plan, Wish
+from actors.launch.environment import without_proxy
+from actors.launch.plan import Door, LaunchRefusedError, Plan, Wish
 
 if TYPE_CHECKING:
-    from actors.cli.launch.codex import CodexHome
+    from actors.launch.codex import CodexHome
 
 OTHER: Final = "other"
 _CODEX: Final = re.compile(r"codex(-(x86_64|aarch64)-[a-z0-9-]+)?(\.exe|\.cmd)?")
@@ -65,7 +65,7 @@ def plan_launch(
         raise LaunchRefusedError(f"--name {name!r} is not an agent's name", "use a lower-case word of a-z 0-9 _")
     agent = name or agent_of(argv[0])
     if agent == _CODEX_AGENT:
-        from actors.cli.launch.codex import plan_codex  # noqa: PLC0415 - only the rule that is needed is loaded
+        from actors.launch.codex import plan_codex  # noqa: PLC0415 - only the rule that is needed is loaded
 
         plan = plan_codex(argv, read_codex_home(), door, model)
     elif _NAMED.fullmatch(agent):
@@ -81,7 +81,7 @@ def plan_launch(
 
 def _rule(agent: str) -> Callable[[Wish], Plan]:
     """Load the rule of one agent (a launch waits for every module that it loads)."""
-    rule: Callable[[Wish], Plan] = getattr(import_module(f"actors.cli.launch.{agent}"), f"plan_{agent}")
+    rule: Callable[[Wish], Plan] = getattr(import_module(f"actors.launch.{agent}"), f"plan_{agent}")
     return rule
 
 

@@ -25,8 +25,8 @@ from typing import Any, Final
 from actors.cli import past
 from actors.cli.failures import CommandFailedError
 from actors.cli.history import named
-from actors.cli.launch.codex import makes_requests
-from actors.cli.launch.plan import LaunchRefusedError
+from actors.launch.codex import makes_requests
+from actors.launch.plan import LaunchRefusedError
 from actors.probe import Probe, ProbeError, classify, find_terminal, worth_a_look
 from actors.probe.codex_words import CodexCommand, read_command
 from actors.transcripts.tree import UUID, Found, home_of

@@ -1,6 +1,6 @@
 """Reads the few files of an agent that decide where its requests go; of Codex: the layers of its configuration.
 
-Reads only, and only what ``actors.cli.launch.codex`` asks for. Must not know what is decided from it.
+Reads only, and only what ``actors.launch.codex`` asks for. Must not know what is decided from it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from actors.cli.launch.codex import CodexHome, makes_requests, uses_user_config
-from actors.cli.launch.plan import LaunchRefusedError
+from actors.launch.codex import CodexHome, makes_requests, uses_user_config
+from actors.launch.plan import LaunchRefusedError
 from actors.probe.codex_words import read_command
 
 SYSTEM_CONFIG: Final = Path("/etc/codex/config.toml")

@@ -25,8 +25,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from actors.cli.launch.plan import PLACEHOLDER, LaunchRefusedError, Plan, Wish
-from actors.cli.launch.words import merged, model_words, options, settings, table, truthy, variables, without
+from actors.launch.plan import PLACEHOLDER, LaunchRefusedError, Plan, Wish
+from actors.launch.words import merged, model_words, options, settings, table, truthy, variables, without
 from actors.probe.agents import kind_of
 
 AGENT: Final = "claude"

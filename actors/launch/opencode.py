@@ -23,8 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from actors.cli.launch.plan import LaunchRefusedError, Plan, Wish
-from actors.cli.launch.words import merged, model_words, options, settings, table, under, upward
+from actors.launch.plan import LaunchRefusedError, Plan, Wish
+from actors.launch.words import merged, model_words, options, settings, table, under, upward
 from actors.probe.agents import kind_of
 from schemas.config import ServedDialect
 

@@ -19,7 +19,7 @@ as ``-c model_provider=…``, unless the command line names a provider itself.
 Configuration that decides: ``/etc/codex/config.toml``, the user's ``config.toml``, the profile's file, ``-c`` in order. A
 project's ``.codex/config.toml`` cannot choose providers. All of this was tried with Codex 0.169.0.
 
-Pure: texts come in, a plan goes out. ``actors.cli.launch.codex_home`` reads the files.
+Pure: texts come in, a plan goes out. ``actors.launch.codex_home`` reads the files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from actors.cli.launch.plan import Door, LaunchRefusedError, Plan
+from actors.launch.plan import Door, LaunchRefusedError, Plan
 from actors.probe.codex_words import CodexCommand, read_command
 
 AGENT: Final = "codex"

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from actors.cli.launch.shim import is_batch_file, script_of
+from actors.launch.shim import is_batch_file, script_of
 from actors.runtime.launches import remove_launch, write_launch
 from bus.source import Source, rfc3339
 from schemas.envelope import subject

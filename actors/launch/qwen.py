@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from actors.cli.launch.plan import PLACEHOLDER, LaunchRefusedError, Plan, Wish
-from actors.cli.launch.words import dotenv, merged, model_words, options, settings, under, upward, variables
+from actors.launch.plan import PLACEHOLDER, LaunchRefusedError, Plan, Wish
+from actors.launch.words import dotenv, merged, model_words, options, settings, under, upward, variables
 from actors.probe.agents import kind_of
 from schemas.config import ServedDialect
 

@@ -20,8 +20,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from actors.cli.launch.plan import PLACEHOLDER, LaunchRefusedError, Plan, Wish
-from actors.cli.launch.words import dotenv, merged, model_words, settings, truthy, under, upward
+from actors.launch.plan import PLACEHOLDER, LaunchRefusedError, Plan, Wish
+from actors.launch.words import dotenv, merged, model_words, settings, truthy, under, upward
 from actors.probe.agents import kind_of
 
 AGENT: Final = "gemini"

@@ -22,8 +22,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from actors.cli.launch.plan import PLACEHOLDER, LaunchRefusedError, Plan, Wish
-from actors.cli.launch.words import model_words, options, without
+from actors.launch.plan import PLACEHOLDER, LaunchRefusedError, Plan, Wish
+from actors.launch.words import model_words, options, without
 from actors.probe.agents import kind_of
 
 AGENT: Final = "auggie"

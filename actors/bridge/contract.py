@@ -1,0 +1,199 @@
+"""The lines between the hub (``actors.bridges``) and one bridge: pure grammar, the same for both ends.
+
+Theory of operation
+-------------------
+Down the bridge's stdin come lines of JSON, one ``Down`` each: first ``Begin``, then what the session is told. The end of stdin
+means *stop*: end the agent, its tools and all that they started, then exit. Up its stdout go lines of JSON, one ``Up`` each, at
+most ``MAX_UP`` bytes. stderr carries the bridge's own log. Everything about one session is in order, both ways.
+
+A bridge says content (``schemas.content``) without number and time; the hub gives both. It answers every ``Ask`` exactly once.
+Must not know pipes, processes, clocks.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from schemas.bridge_rows import Ability
+from schemas.content import Piece
+
+MAX_UP: Final = 65_536
+MAX_DOWN: Final = 8_388_608
+BEAT_SECONDS: Final = 1.0
+
+
+class _Line(Struct, frozen=True, gc=False, kw_only=True, tag_field="line", omit_defaults=True):
+    """What all lines have in common: the tag ``line``."""
+
+
+class Begin(_Line, tag="begin", frozen=True, kw_only=True, gc=False):
+    """Who this bridge is and what it shall start. ``token`` opens the gateway at ``origin`` for what it starts.
+
+    ``resume`` is a conversation to take up, ``fork`` that it shall be copied first. ``patience`` is in seconds: how long an
+    approval waits for an answer.
+    """
+
+    launch: str
+    agent: str
+    origin: str
+    token: str
+    cwd: str
+    program: str = ""
+    arguments: tuple[str, ...] = ()
+    environ: dict[str, str] = {}
+    provider: str = ""
+    model: str = ""
+    mode: str = ""
+    resume: str = ""
+    fork: bool = False
+    patience: float = 300.0
+
+
+class Send(_Line, tag="send", frozen=True, kw_only=True, gc=False):
+    """Give the agent this message, or keep it until the running turn has ended."""
+
+    ask: int
+    turn: str
+    text: str
+    by: str = ""
+
+
+class Interrupt(_Line, tag="interrupt", frozen=True, kw_only=True, gc=False):
+    """Stop the running turn; with ``queued`` also drop what waits behind it."""
+
+    ask: int
+    queued: bool = False
+
+
+class Answer(_Line, tag="answer", frozen=True, kw_only=True, gc=False):
+    """Answer an approval with one of its options."""
+
+    ask: int
+    approval: str
+    option: str
+    by: str
+
+
+class Change(_Line, tag="change", frozen=True, kw_only=True, gc=False):
+    """Model and mode from the next turn on; None leaves one as it is."""
+
+    ask: int
+    model: str | None = None
+    mode: str | None = None
+
+
+class Clear(_Line, tag="clear", frozen=True, kw_only=True, gc=False):
+    """Begin a new conversation."""
+
+    ask: int
+
+
+class Close(_Line, tag="close", frozen=True, kw_only=True, gc=False):
+    """End the agent, now."""
+
+    ask: int
+
+
+class Began(_Line, tag="began", frozen=True, kw_only=True, gc=False):
+    """The agent's process runs; everything that it starts descends from ``pid``."""
+
+    pid: int
+    argv0: str = ""
+
+
+class Initialised(_Line, tag="initialised", frozen=True, kw_only=True, gc=False):
+    """The agent answered its greeting: what it is and can do."""
+
+    version: str = ""
+    can: tuple[Ability, ...] = ()
+    modes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    transcript: str = ""
+
+
+class Said(_Line, tag="said", frozen=True, kw_only=True, gc=False):
+    """A piece of content, or that the status changed."""
+
+    piece: Piece
+
+
+class Replied(_Line, tag="replied", frozen=True, kw_only=True, gc=False):
+    """What came of an ``ask``: done, or refused with a code and a sentence for people."""
+
+    ask: int
+    code: str = ""
+    message: str = ""
+
+
+class Beat(_Line, tag="beat", frozen=True, kw_only=True, gc=False):
+    """The bridge's loop turns. ``queued`` messages wait."""
+
+    queued: int = 0
+
+
+class Over(_Line, tag="over", frozen=True, kw_only=True, gc=False):
+    """The agent has ended and nothing of it is left; the bridge exits behind this line.
+
+    ``resumable`` tells that the conversation may be taken up by a new bridge. ``code`` is one of ours, ``reason`` for people.
+    """
+
+    code: str
+    reason: str
+    exit_code: int | None = None
+    resumable: bool = True
+
+
+Ask = Send | Interrupt | Answer | Change | Clear | Close
+Down = Begin | Ask
+Up = Began | Initialised | Said | Replied | Beat | Over
+
+_DOWN: msgspec.json.Decoder[Down] = msgspec.json.Decoder(Down)
+_UP: msgspec.json.Decoder[Up] = msgspec.json.Decoder(Up)
+_WRITE = msgspec.json.Encoder().encode
+
+
+class BridgeContractError(ValueError):
+    """A line that is not of the contract; the message says what was expected."""
+
+
+def encode_line(line: Down | Up) -> bytes:
+    """Write a line, newline included.
+
+    Raises:
+        BridgeContractError: it is longer than its direction allows.
+
+    """
+    raw = _WRITE(line) + b"\n"
+    limit = MAX_UP if isinstance(line, Up) else MAX_DOWN
+    if len(raw) > limit:
+        raise BridgeContractError(f"a {type(line).__name__} of {len(raw)} bytes: a line holds {limit}")
+    return raw
+
+
+def decode_down(raw: bytes) -> Down:
+    """Read a line of the hub.
+
+    Raises:
+        BridgeContractError: it is none.
+
+    """
+    try:
+        return _DOWN.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise BridgeContractError(f"not a line of the hub: {error}") from error
+
+
+def decode_up(raw: bytes) -> Up:
+    """Read a line of a bridge.
+
+    Raises:
+        BridgeContractError: it is none.
+
+    """
+    try:
+        return _UP.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise BridgeContractError(f"not a line of a bridge: {error}") from error
