@@ -33,20 +33,20 @@ def shown(place: Sequence[str | int]) -> str:
 
 
 def line_of(lines: Sequence[str], place: Place) -> int:
-    """Find the line of a key: its own line inside its table, else that of the nearest table around it, else 0."""
+    """Find the line of a key: its own, or the first of what lies inside it, else that of the nearest table around it, else 0."""
     best = 0
     tables: dict[Place, int] = {}
     table: Place = ()
     for number, line in _outside_of_texts(lines):
         if (header := header_of(line, tables)) is not None:
             table = header
-            if table == place:
+            if table[: len(place)] == place:  # also the header of a table inside of it, which makes it
                 return number
             if table == place[: len(table)]:
                 best = number
         elif names := key_of(line):
             own = (*table, *names)
-            if own == place[: len(own)]:
+            if own == place[: len(own)] or own[: len(place)] == place:
                 return number
     return best
 

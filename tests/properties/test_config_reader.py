@@ -69,6 +69,8 @@ def reading(text: str) -> Config | ConfigError:
 
 
 @given(text=st.one_of(damaged(), st.text(max_size=200)))
+@example(text='d.efault_provider = "a"\n')
+@example(text="[d.efault_provider]\n")
 @example(text="x = " + "[" * 100_000)
 @example(text='[providers.a]\nbase_url = "http://a"\nkey = "file:/a\\u0000b"\n')
 @example(text="[gateway]\nport = " + "1" * 5000)
