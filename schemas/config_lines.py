@@ -33,7 +33,7 @@ def shown(place: Sequence[str | int]) -> str:
 
 
 def line_of(lines: Sequence[str], place: Place) -> int:
-    """Find the line of a key: its own, or the first of what lies inside it, else that of the nearest table around it, else 0."""
+    """Find the line of a key: its own, or the first of what is inside it, else the nearest table around it, else 0."""
     best = 0
     tables: dict[Place, int] = {}
     table: Place = ()
