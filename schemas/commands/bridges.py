@@ -39,8 +39,9 @@ class StartSession:
 class SendMessage:
     """Give the agent a message, now or when the running turn has ended; answered when it is accepted, with the row.
 
-    ``message`` is the sender's own id for it: said twice with one id, it is given once. A text too long for one command comes
-    in ``of`` parts, numbered from 1, in order; the last one is answered as the whole.
+    ``message`` is the sender's own id for it and the name of its turn, by which the sender knows it on the stream: said twice
+    with one id, it is given once. A text too long for one command comes in ``of`` parts, numbered from 1, in order; the last
+    one is answered as the whole.
     """
 
     TYPE: ClassVar[str] = "bridges.send_message"
