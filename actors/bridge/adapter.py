@@ -188,6 +188,17 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Woke:
+    """The agent began to work although nobody gave it a message: what it had left running is done, or a time is come.
+
+    ``turn`` is the adapter's name for it. A turn like any other from here on, ended by its ``TurnEnded``; never said while
+    another runs.
+    """
+
+    turn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawn:
     """The agent does not wait for this answer any more."""
 
@@ -226,7 +237,7 @@ class Fail:
     resumable: bool = True
 
 
-Output = Write | Greeted | Say | Ask | Withdrawn | Changed | Wait | Note | Fail
+Output = Write | Greeted | Say | Ask | Woke | Withdrawn | Changed | Wait | Note | Fail
 
 
 class Adapter(Protocol):
