@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -15,7 +17,12 @@ settings.register_profile("explore")
 settings.register_profile("fixed", derandomize=True)
 settings.load_profile("fixed")
 
-_FOUND: pytest.StashKey[list[str]] = pytest.StashKey()
+TESTS: Final = Path(__file__).parent
+# Tests that start what is or looks like an agent, or that look at all processes.
+_OF_THE_WHOLE_COMPUTER: Final = (
+    *("e2e", "faults", "windows"),
+    *(f"contract/test_{name}" for name in ("discovery", "gateway_hooks", "gateway_identity", "probe")),
+)
 
 
 @pytest.fixture
@@ -25,10 +32,11 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _canary_stash(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """After the last test, search everything that was left for made-up keys (``tests.canary``); a hit fails the run."""
+def _no_key_got_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After the last test, search everything that was left for made-up keys (``tests.canary``)."""
     yield
-    pytestconfig.stash[_FOUND] = [str(path) for path in canary.hits(tmp_path_factory.getbasetemp())]
+    found = [str(path) for path in canary.hits(tmp_path_factory.getbasetemp())]
+    assert not found, f"these hold a key that a test made up for a provider: {found}"
 
 
 def pytest_sessionstart() -> None:
@@ -37,13 +45,10 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run that let a key out."""
-    if session.config.stash.get(_FOUND, []):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say where."""
-    for path in config.stash.get(_FOUND, []):
-        terminalreporter.write_line(f"KEY FOUND: {path} holds a key that a test made up for a provider", red=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep on one worker, and begin with, what would see its like on another; other files go where there is room."""
+    places = {item: item.path.relative_to(TESTS).as_posix() for item in items}
+    alone = {item: place.startswith(_OF_THE_WHOLE_COMPUTER) for item, place in places.items()}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("system" if alone[item] else places[item]))
+    items.sort(key=lambda item: not alone[item])

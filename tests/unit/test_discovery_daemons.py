@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from hashlib import sha1
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -93,10 +94,12 @@ def _read(connection: socket.socket) -> dict[str, Any] | None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    (tmp_path / "app-server-control").mkdir()
-    (tmp_path / "lock").touch()
-    return tmp_path
+def home() -> Iterator[Path]:
+    with TemporaryDirectory() as short:  # a socket's path has 107 characters at most
+        folder = Path(short)
+        (folder / "app-server-control").mkdir()
+        (folder / "lock").touch()
+        yield folder
 
 
 @pytest.fixture

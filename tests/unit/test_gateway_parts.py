@@ -190,7 +190,7 @@ def test_a_bomb_is_inflated_no_further_than_its_bound() -> None:
     bomb = b"\0" * (limits.PEEK_INFLATED * 4)
     for encoding, packed in (
         ("zstd", zstandard.compress(bomb)),
-        ("gzip", gzip.compress(bomb)),
+        ("gzip", gzip.compress(bomb, mtime=0)),
         ("deflate", zlib.compress(bomb)),
     ):
         with pytest.raises(Inflated, match="beyond"):
