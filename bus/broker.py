@@ -4,9 +4,9 @@ Theory of operation
 -------------------
 One event loop owns the ROUTER; one thread writes the journal and puts what it has committed on the PUB; one reads the
 journal. The loop drains the ROUTER: PUBLISH goes to the recorder, READ to the reading thread, commands through the exchange
-table. An event that comes alone is committed and published by the loop itself (``bus.recorder``). Nobody sees what is not on
-disk. When more is gathered than the disk takes, the ROUTER is not drained for a while, and libzmq's bounded queues push back
-on the publishers.
+table, TELL through the relay. An event that comes alone is committed and published by the loop itself (``bus.recorder``).
+Nobody sees an event that is not on disk. When more is gathered than the disk takes, the ROUTER is not drained for a while,
+and libzmq's bounded queues push back on the publishers.
 
 Who sent a message is what ZAP said of its connection's key, told by libzmq with every message; nothing a peer writes can
 change it. A peer that does not take its answers loses them (counted), never holds up the others.
@@ -38,6 +38,7 @@ from bus.protocol import (
     BEAT_SECONDS,
     CLIENT,
     PROTOCOL,
+    TELLER,
     Answered,
     Failure,
     Hello,
@@ -48,9 +49,11 @@ from bus.protocol import (
     Reply,
     Request,
     Row,
+    Tell,
     Welcome,
 )
 from bus.recorder import MAX_HERE_EVENTS, Batch, Recorder
+from bus.relay import Relay
 from bus.salvage import open_or_salvage
 from bus.sequencer import Numbered, Submission, admit
 from bus.sockets import Socket, Sockets, UndeliveredError
@@ -190,6 +193,7 @@ class Broker:
             recorded=self._recorded,
             refused=self._no_room,
         )
+        self._relay = Relay(journal=journal, writer=writer, feed=feed, now=self._now)
         self._published = journal.head
         self._room = anyio.Event()
         self._degraded = False
@@ -243,10 +247,7 @@ class Broker:
         try:
             request_id, asked = decode_asked(message)
         except InvalidMessageError as error:
-            self.counts["invalid"] += 1
-            if len(message) > 1 and message[1]:
-                code = "unknown_verb" if isinstance(error, UnknownVerbError) else "invalid"
-                self._answer(connection, message[1][:32], Failure(code, str(error)))
+            self._refuse(connection, message, error)
             return
         match asked:
             case Publish():
@@ -261,8 +262,16 @@ class Broker:
                     self.counts["late replies"] += 1
                 else:
                     self._send(outgoing)
+            case Tell():
+                self._tell(connection, request_id, asked, name)
             case Hello():
                 self._hello(connection, request_id, asked, name)
+
+    def _refuse(self, connection: bytes, message: list[bytes], error: InvalidMessageError) -> None:
+        self.counts["invalid"] += 1
+        if len(message) > 1 and message[1]:
+            code = "unknown_verb" if isinstance(error, UnknownVerbError) else "invalid"
+            self._answer(connection, message[1][:32], Failure(code, str(error)))
 
     def _hello(self, connection: bytes, request_id: bytes, hello: Hello, name: str) -> None:
         if hello.protocol != PROTOCOL:
@@ -289,6 +298,12 @@ class Broker:
         self._recorder.submit(asker, Submission(entries), sum(map(len, publish.envelopes)))
         if len(entries) >= MAX_HERE_EVENTS:
             self._recorder.start()  # the disk need not wait for the next message to be looked for
+
+    def _tell(self, connection: bytes, request_id: bytes, tell: Tell, name: str) -> None:
+        if name != TELLER:
+            self._answer(connection, request_id, Failure("forbidden", f"only the key named {TELLER} may tell, this is {name}"))
+        elif not self._relay.take(tell):
+            self.counts["told, but dropped"] += 1
 
     def _read(self, connection: bytes, request_id: bytes, read: Read) -> None:
         if self._reader.waiting >= MAX_READS:

@@ -18,18 +18,22 @@ from bus.connection import Connection
 from bus.cursor import CaughtUp, Cursor, Gap, step
 from bus.errors import BusError, BusUnavailableError, Refusal, RefusedError
 from bus.feed import Feed, Told
+from bus.frames import stream_topic
 from bus.link import Link
 from bus.protocol import (
     BEAT_TOPIC,
+    EVERY_ROOT,
     MAX_ANSWER,
     MAX_COMMAND,
     MAX_PAGE_EVENTS,
     MAX_PUBLISH_BYTES,
     MAX_PUBLISH_EVENTS,
     PROTOCOL,
+    TELLER,
     Beat,
     Forwarded,
     Hello,
+    Mark,
     Page,
     Read,
     Receipt,
@@ -38,6 +42,8 @@ from bus.protocol import (
     Welcome,
 )
 from bus.sockets import Sockets
+from bus.stream import Stream
+from bus.teller import Teller
 from schemas.codec import InvalidMessageError, decode, encode, encode_envelope
 from schemas.envelope import Envelope, Recorded
 
@@ -47,6 +53,7 @@ __all__ = [
     "CaughtUp",
     "Client",
     "Gap",
+    "Mark",
     "Page",
     "Refusal",
     "RefusedError",
@@ -59,6 +66,7 @@ EVERYTHING = (b"",)
 MAX_ANSWERING = 64
 _MAX_DEADLINE_MS = 60_000
 _REPLY_GRACE = 0.5
+_PUMP_ENDS_SECONDS = 1.0
 
 
 @asynccontextmanager
@@ -106,6 +114,7 @@ class Client:
         monitor = self._dealer.monitor()
         hello = Hello(protocol=PROTOCOL, role=role, serves=tuple(self._serve))
         self._link = Link(connection, self._dealer, monitor, hello, commanded=self._commanded, on_lost=self._end)
+        self._teller: Teller | None = None
         self._head = 0
         self._group: anyio.abc.TaskGroup
 
@@ -178,7 +187,7 @@ class Client:
         filtered = b"" not in prefixes
         cursor = Cursor(epoch or self.epoch, self.head if after is None else after, filtered=filtered)
         cursor, told = step(cursor, Beat(self.epoch, 0))  # which says so at once when ``after`` is of another epoch
-        topics = (*prefixes, BEAT_TOPIC) if filtered else EVERYTHING
+        topics = (*prefixes, BEAT_TOPIC) if filtered else EVERY_ROOT
 
         async def read(place: int) -> Page:
             return await self.read(place, prefixes=prefixes)
@@ -224,6 +233,57 @@ class Client:
             return decode(reply.answer, command.ANSWER)
         except InvalidMessageError as error:
             raise BusError(f"{actor} answered {command.TYPE} with what is not {command.ANSWER.__name__}: {error}") from error
+
+    async def tell(self, stream: str, kind: str, sequence: int, body: bytes) -> bool:
+        """Say something in a stream, to whoever listens now; it is recorded nowhere. Never waits.
+
+        ``sequence`` counts from 1 in each stream and is spent whatever comes of it. False: it was dropped, since the broker
+        takes no more or is away for longer than the queue holds; who listens sees the hole and asks for the state.
+
+        Raises:
+            RefusedError: this key may not tell (``forbidden``), or it is no TELL (``invalid``, ``too_large``).
+
+        """
+        if self._teller is None:
+            if self.name != TELLER:
+                raise RefusedError("forbidden", f"only the key named {TELLER} may tell, this is {self.name}")
+            self._teller = Teller(self._sockets, self._connection, self._end)
+            self._teller.start(self._group)
+        return self._teller.tell(stream, kind, sequence, body)
+
+    def stream(self, stream: str) -> AbstractAsyncContextManager[Stream]:
+        """Listen to a stream: iterate over the bytes of its frames, and over each ``Mark`` that shows a loss at the end.
+
+        Entered once the subscription stands: ask the teller for its state inside, then go on with the frames behind it.
+        A number that is not the next one, or a ``Mark`` that is not the number reached: ask again. The queue is bounded;
+        what finds it full is dropped, the newest first (``Stream.lost``).
+
+        Raises:
+            BusUnavailableError: (entering, or while iterating) the broker was silent for 3 s.
+
+        """
+        return self._stream(stream)
+
+    @asynccontextmanager
+    async def _stream(self, stream: str) -> AsyncIterator[Stream]:
+        with self._sockets.subscriber(self._connection, (stream_topic(stream), BEAT_TOPIC)) as socket:
+            told, scope, ended = Stream(socket), anyio.CancelScope(), anyio.Event()
+
+            async def pump() -> None:
+                try:
+                    with scope:
+                        await told.pump()
+                finally:
+                    ended.set()
+
+            self._group.start_soon(pump)
+            try:
+                await told.joined()
+                yield told
+            finally:
+                scope.cancel()
+                with anyio.move_on_after(_PUMP_ENDS_SECONDS, shield=True):
+                    await ended.wait()  # no socket is closed under a task that waits for it
 
     # ------------------------------------------------------------------------------------------------ inside
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from bus.cursor import CaughtUp, Cursor, Fetched, Gap, Live, Output, step
 from bus.errors import BusError, BusUnavailableError
 from bus.frames import decode_feed
-from bus.protocol import LOST_SECONDS, Beat, Page, Row
+from bus.protocol import LOST_SECONDS, Beat, Page, Row, StreamFrame
 from bus.sockets import Socket
 from schemas.codec import InvalidMessageError
 from schemas.envelope import Recorded
@@ -103,6 +103,8 @@ class Feed(AsyncIterator[Told]):
                 self._heard(heard.epoch, heard.head)
                 self._step(heard)
                 continue
+            if isinstance(heard, StreamFrame):
+                continue  # of a prefix as wide as ``b"s"``: no event, and no news of one
             if heard[0] != epoch:
                 self._live(epoch, rows)
                 epoch, rows = heard[0], []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 from msgspec import Meta, Struct
 
 from bus.protocol import (
@@ -18,7 +19,9 @@ from bus.protocol import (
     MAX_PUBLISH_BYTES,
     MAX_PUBLISH_EVENTS,
     MAX_REQUEST_ID,
+    MAX_TELL,
     PROTOCOL,
+    STREAM_TOPIC,
     Answered,
     Asked,
     Beat,
@@ -33,6 +36,8 @@ from bus.protocol import (
     Reply,
     Request,
     Row,
+    StreamFrame,
+    Tell,
     Welcome,
 )
 from schemas.codec import InvalidMessageError, convert, decode_stamp, encode, parse
@@ -57,6 +62,9 @@ def encode_asked(request_id: bytes, message: Asked) -> list[bytes]:
             return [b"REQUEST", request_id, head, message.command]
         case Reply():
             return _encode_reply(request_id, message)
+        case Tell():
+            head = _json(stream=message.stream, kind=message.kind, sequence=message.sequence)
+            return [b"TELL", request_id, head, message.body]
 
 
 def decode_asked(frames: Sequence[bytes]) -> tuple[bytes, Asked]:
@@ -81,6 +89,10 @@ def decode_asked(frames: Sequence[bytes]) -> tuple[bytes, Asked]:
             return request_id, Request(to=request.to, type=request.type, deadline_ms=request.deadline_ms, command=body[1])
         case b"REPLY":
             return request_id, _reply(body)
+        case b"TELL":
+            told = _head(verb, body, Tell, frames=2)
+            _bounded("TELL.body", body[1], MAX_TELL)
+            return request_id, Tell(stream=told.stream, kind=told.kind, sequence=told.sequence, body=body[1])
         case _:
             raise UnknownVerbError(verb)
 
@@ -154,8 +166,19 @@ def encode_beat(epoch: str, head: int, time: str) -> list[bytes]:
     return [BEAT_TOPIC, encode_stamp_fast(epoch, head, time), b""]
 
 
-def decode_feed(frames: Sequence[bytes]) -> tuple[str, Row] | Beat:
-    """Read what a SUB receives: an event with its epoch, or a beat.
+def encode_told(tell: Tell, epoch: str, head: int, time: str) -> tuple[bytes, bytes, bytes]:
+    """Write a frame of a stream; none of its texts needs escaping."""
+    stamp = f'{{"epoch":"{epoch}","position":0,"recordedtime":"{time}","head":{head},"sequence":{tell.sequence}}}'
+    return f"stream.{tell.stream}.{tell.kind}.".encode(), stamp.encode(), tell.body
+
+
+def stream_topic(stream: str) -> bytes:
+    """Return the prefix of everything that is told in a stream."""
+    return f"stream.{stream}.".encode()
+
+
+def decode_feed(frames: Sequence[bytes]) -> tuple[str, Row] | Beat | StreamFrame:
+    """Read what a SUB receives: an event with its epoch, a beat, or a frame of a stream.
 
     Raises:
         InvalidMessageError: not three frames, or the stamp is none.
@@ -164,6 +187,8 @@ def decode_feed(frames: Sequence[bytes]) -> tuple[str, Row] | Beat:
     if len(frames) != 3:  # noqa: PLR2004 - topic, stamp, envelope
         raise InvalidMessageError("", f"expected topic, stamp and envelope, got {len(frames)} frames")
     topic, raw, envelope = frames
+    if topic.startswith(STREAM_TOPIC):
+        return _told(topic, raw, envelope)
     stamp = decode_stamp(raw)
     if topic == BEAT_TOPIC:
         return Beat(stamp.epoch, stamp.position)
@@ -190,6 +215,13 @@ class _ReplyHead(Struct, frozen=True):
     ok: bool
     code: Name = "refused"
     message: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class _ToldStamp(Struct, frozen=True):
+    sequence: int
+
+
+_TOLD_STAMP = msgspec.json.Decoder(_ToldStamp)
 
 
 class _PageHead(Struct, frozen=True):
@@ -250,6 +282,15 @@ def _encode_reply(request_id: bytes, message: Reply) -> list[bytes]:
     if message.ok:
         return [b"REPLY", request_id, _json(ok=True), message.answer]
     return [b"REPLY", request_id, _json(ok=False, code=message.code, message=message.message)]
+
+
+def _told(topic: bytes, raw: bytes, body: bytes) -> StreamFrame:
+    try:
+        sequence = _TOLD_STAMP.decode(raw).sequence
+        kind = topic.split(b".")[2].decode()
+    except (msgspec.MsgspecError, UnicodeError, IndexError) as error:
+        raise InvalidMessageError("", f"not a frame of a stream: {error}") from error
+    return StreamFrame(kind, sequence, body)
 
 
 def _page(body: Sequence[bytes]) -> Page:

@@ -36,7 +36,8 @@ SUB: ``[topic, stamp, envelope]``.
 
 * *topic* = the envelope's ``subject`` with ``/`` replaced by ``.``, a dot, its ``type``, a dot:
   ``session.codex-01a1fb07.request.completed.``; it is ASCII; dots inside names are written ``%2E``. Subscribe to any
-  prefix: ``b""`` is everything, ``b"session."`` all facts about sessions, ``b"session.codex-01a1fb07."`` those of one.
+  prefix: ``b"session."`` is all facts about sessions, ``b"session.codex-01a1fb07."`` those of one; everything is one prefix a
+  root (``schemas.envelope.ROOTS``), or ``b""``, which brings all streams (below) as well.
 * *stamp* = ``{"epoch": text, "position": int, "recordedtime": time}``.
 * *envelope* = the publisher's bytes, unchanged: a CloudEvents 1.0 object with ``specversion`` ("1.0"), ``id``, ``source``,
   ``type``, ``subject``, ``time``, ``data``, and optionally ``correlationid``, ``causationid``.
@@ -45,6 +46,11 @@ The three frames of an event are the same bytes live and replayed.
 
 *Beat*: topic ``bus.beat.``, a stamp whose ``position`` is the head (the last position given out on the feed, 0 when there is
 none), and an empty envelope frame. At least every 500 ms. Three seconds without any frame: the broker is lost.
+
+*Stream*: what is said for whoever listens now, and never recorded. Topic ``stream.<stream>.<kind>.`` (``stream`` is no root, so
+no event has such a topic), a stamp ``{"epoch": text, "position": 0, "recordedtime": time, "head": int, "sequence": int}``, and
+the teller's bytes, unchanged, as the third frame. It has no place in the journal, which ``position`` 0 says; ``head`` is as in
+a beat: what is recorded through it was on the feed before. ``sequence`` is the teller's own number, see section 6.
 
 3 Verbs
 -------
@@ -74,6 +80,11 @@ at, so it may be short or empty while ``more`` is true: read on with ``after = t
 outcome is unknown after ``timeout``. To the serving actor the broker sends ``REQUEST`` ``{"from": name, "type": text,
 "deadline_ms": int}``, command, under a request id of its own, which the actor's REPLY repeats.
 
+``TELL`` ``{"stream": text, "kind": text, "sequence": int}``, body (any bytes) → nothing. The body goes out on the feed as a
+frame of that stream and is forgotten; with no subscriber it is gone. Only the key named ``bridges`` may TELL. What the broker
+cannot take is dropped and counted, without a word: see section 6. The request id appears in an ERROR only and need not be
+unique. A TELL and a PUBLISH of one connection keep no order between them.
+
 ``ERROR`` ``{"code": text, "message": text}`` is the answer to anything that was not done: ``invalid`` (the message names the
 field), ``unknown_verb``, ``unsupported_protocol``, ``too_large``, ``forbidden``, ``ahead`` (READ after a position that does
 not exist yet), ``busy`` (try again later), ``storage_full`` (nothing was recorded; try again later). A frame without a
@@ -84,8 +95,9 @@ readable request id is dropped and counted.
 Envelope and command 64 KiB; PUBLISH 1024 envelopes and 4 MiB; READ 1000 events, PAGE about 4 MiB; REPLY 4 MiB; 32 prefixes of
 256 characters; event id 128 characters, ``source`` 200, ``time`` 40, topic 1024; deadline 1 ms to 60 s; 64 unanswered
 requests an actor, 1024 a broker. ``subject`` is ``root/name[/name…]`` with a known root (``schemas.envelope.ROOTS``) and names
-of ``A-Z a-z 0-9 - _ ~ %``; ``type`` is two or more words of ``a-z 0-9 _`` joined by dots. What exceeds a limit is refused
-by name, never cut. A frame above 8 MiB closes the connection.
+of ``A-Z a-z 0-9 - _ ~ %``; ``type`` is two or more words of ``a-z 0-9 _`` joined by dots. The body of a TELL 64 KiB, its
+``stream`` 1 to 128 characters as in a name, ``kind`` 1 to 64 as in a word, ``sequence`` 1 to 2^53; 4096 bodies and 8 MiB of
+them wait for the feed. What exceeds a limit is refused by name, never cut. A frame above 8 MiB closes the connection.
 
 5 Following the journal without loss
 ------------------------------------
@@ -93,7 +105,7 @@ PUB drops what a slow or late subscriber does not take, silently. Positions and 
 
 *Whole feed.* Let ``after`` be the last position handled (0 for everything; the WELCOME's head for "from now on").
 
-1. Connect the SUB, subscribe to ``b""``, wait for its first frame (a beat comes within 500 ms), and only then go on.
+1. Connect the SUB, subscribe to every root, wait for its first frame (a beat comes within 500 ms), and only then go on.
 2. READ from ``after`` until ``more`` is false, handling each event; set ``after = through`` of each page.
 3. For every live event at position p: p <= after: drop it. p == after + 1: handle it, ``after = p``. p > after + 1:
    something was lost: do step 2 (the page will hold p too).
@@ -106,6 +118,21 @@ Events come from pages alone: exact, in order, at the price of one READ.
 *In both:* a stamp, WELCOME or PAGE with another epoch: the journal is a new one; what was known is void, ``after = 0``, step 2.
 ``first > after + 1`` in a PAGE: positions ``after + 1`` to ``first - 1`` are gone for ever; ``damaged`` likewise. A consumer
 that folds events must be told (here: ``bus.cursor.Gap``). No frame for three seconds: give up, or reconnect and go to 1.
+Frames of streams (a topic that begins with ``stream.``) are never events, never a reason for anything in this section.
+
+6 Following a stream
+--------------------
+Nothing heals a stream but whoever tells it: the teller numbers what it says in each stream from 1, without holes, and keeps
+what a listener needs to begin or to go on (here: ``bridges.show_pending``). Frames of a stream arrive in order, each once or
+not at all: the teller's own queue, the broker's and the subscriber's are bounded, and what finds one full is dropped.
+
+1. Connect the SUB, subscribe to ``stream.<stream>.`` and ``bus.beat.``, wait for the first frame, and only then ask the teller
+   for the state; it names the ``sequence`` that it includes.
+2. Drop frames up to that number, take those behind it as they come. A number that is not the next one: something was lost,
+   or the teller began anew: ask for the state again.
+3. The loss of the last frame shows in no number after it. So the teller repeats the last number of a stream in frames of the
+   kind ``mark`` with an empty body, 0.5 s after it was told, then at growing intervals, at least every 60 s. A mark that is
+   not the number reached: ask for the state again. A mark has no number of its own.
 """
 
 from __future__ import annotations
@@ -118,7 +145,7 @@ from msgspec import Meta, Struct
 
 from bus.errors import Refusal
 from schemas.codec import decode_recorded
-from schemas.envelope import Recorded
+from schemas.envelope import ROOTS, Recorded
 
 PROTOCOL = 1
 MAX_EVENT = 65_536
@@ -131,14 +158,22 @@ MAX_PAGE_BYTES = 4_194_304
 MAX_REQUEST_ID = 32
 MAX_FRAME = 8_388_608
 MAX_FEED_FRAME = 131_072
+MAX_TELL = 65_536
+MAX_SEQUENCE = 2**53
 BEAT_TOPIC = b"bus.beat."
+STREAM_TOPIC = b"stream."
+EVERY_ROOT = tuple(f"{root}.".encode() for root in ROOTS)
+MARK = "mark"
 BEAT_SECONDS = 0.25
 LOST_SECONDS = 3.0
 CLIENT = "client"
+TELLER = "bridges"
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Prefix = Annotated[str, Meta(max_length=256)]
 Position = Annotated[int, Meta(ge=0)]
+StreamName = Annotated[str, Meta(pattern="^[A-Za-z0-9_~%-]{1,128}\\Z")]
+Kind = Annotated[str, Meta(pattern="^[a-z0-9_]{1,64}\\Z")]
 
 
 class Hello(Struct, frozen=True, kw_only=True):
@@ -189,6 +224,15 @@ class Request(Struct, frozen=True, kw_only=True):
     type: Name
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000)]
     command: bytes = b"{}"
+
+
+class Tell(Struct, frozen=True, kw_only=True, gc=False):
+    """Something to put on the feed and forget."""
+
+    stream: StreamName
+    kind: Kind
+    sequence: Annotated[int, Meta(ge=1, le=MAX_SEQUENCE)]
+    body: bytes = b""
 
 
 class Forwarded(Struct, frozen=True, kw_only=True):
@@ -268,5 +312,20 @@ class Beat:
     head: int
 
 
-Asked = Hello | Publish | Read | Request | Reply
+class StreamFrame(Struct, frozen=True, gc=False):
+    """A frame of a stream: which number of it, of what kind, and the teller's bytes."""
+
+    kind: str
+    sequence: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A stream stands at this number: whoever has reached another one has lost something."""
+
+    sequence: int
+
+
+Asked = Hello | Publish | Read | Request | Reply | Tell
 Answered = Welcome | Receipt | Page | Forwarded | Reply | Failure

@@ -257,6 +257,15 @@ class Sockets:
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
         return self._keep(socket)
 
+    def teller(self, connection: Connection, high_water: int) -> Socket:
+        """Connect the socket that tells: its queue holds what is told while the broker is away for a moment."""
+        socket = self._peer(zmq.DEALER, connection)
+        socket.setsockopt(zmq.SNDHWM, high_water)
+        socket.setsockopt(zmq.RCVHWM, PEER_HIGH_WATER)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
+        socket.connect(connection.ingress)
+        return self._keep(socket)
+
     def subscriber(self, connection: Connection, prefixes: Iterable[bytes]) -> Socket:
         """Connect a SUB to the feed."""
         socket = self._peer(zmq.SUB, connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from bus.errors import Refusal
@@ -14,10 +15,16 @@ from bus.frames import (
     encode_asked,
     encode_beat,
     encode_stamp_fast,
+    encode_told,
+    stream_topic,
 )
 from bus.protocol import (
+    BEAT_TOPIC,
+    EVERY_ROOT,
     MAX_COMMAND,
     MAX_PUBLISH_EVENTS,
+    MAX_TELL,
+    STREAM_TOPIC,
     Answered,
     Asked,
     Beat,
@@ -30,9 +37,11 @@ from bus.protocol import (
     Receipt,
     Reply,
     Request,
+    StreamFrame,
+    Tell,
     Welcome,
 )
-from schemas.codec import InvalidMessageError, encode_stamp
+from schemas.codec import InvalidMessageError, decode_stamp, encode_stamp
 from schemas.envelope import Stamp
 from tests.bus.values import TIME, row, rows
 
@@ -46,6 +55,7 @@ from tests.bus.values import TIME, row, rows
         Request(to="registry", type="registry.list_sessions", deadline_ms=2000, command=b'{"a":1}'),
         Reply(ok=True, answer=b"{}"),
         Reply(ok=False, code="busy", message="later"),
+        Tell(stream="launch-1", kind="text_added", sequence=7, body=b"any bytes \x00"),
     ],
 )
 def test_what_is_asked_is_read_back(message: Asked) -> None:
@@ -92,6 +102,14 @@ def test_what_is_answered_is_read_back(message: Answered) -> None:
         ([b"REQUEST", b"1", b'{"to":"a","type":"b","deadline_ms":1}', b"x" * (MAX_COMMAND + 1)], "REQUEST.command"),
         ([b"REPLY", b"1", b'{"ok":true}'], "REPLY"),
         ([b"REPLY", b"1", b'{"ok":false}', b"{}"], "REPLY"),
+        ([b"TELL", b"1", b'{"stream":"a","kind":"b","sequence":1}'], "TELL"),
+        ([b"TELL", b"1", b'{"stream":"a","kind":"b","sequence":1}', b"x" * (MAX_TELL + 1)], "TELL.body"),
+        ([b"TELL", b"1", b'{"stream":"","kind":"b","sequence":1}', b""], "TELL.stream"),
+        ([b"TELL", b"1", b'{"stream":"a.b","kind":"b","sequence":1}', b""], "TELL.stream"),
+        ([b"TELL", b"1", b'{"stream":"a\\n","kind":"b","sequence":1}', b""], "TELL.stream"),
+        ([b"TELL", b"1", b'{"stream":"a","kind":"B","sequence":1}', b""], "TELL.kind"),
+        ([b"TELL", b"1", b'{"stream":"a","kind":"b","sequence":0}', b""], "TELL.sequence"),
+        ([b"TELL", b"1", b'{"stream":"a","kind":"b","sequence":9007199254740993}', b""], "TELL.sequence"),
         ([b"GET / HTTP/1.1", b"1"], "verb"),
     ],
 )
@@ -125,7 +143,37 @@ def test_the_feed_carries_events_and_beats() -> None:
     assert decode_feed(encode_beat("e1", 17, TIME)) == Beat("e1", 17)
 
 
-@pytest.mark.parametrize("frames", [[], [b"a", b"b"], [b"a", b"not json", b"{}"], [b"a", b"{}", b"{}"]])
+def test_the_feed_carries_streams_that_are_no_events() -> None:
+    tell = Tell(stream="launch-1", kind="text_added", sequence=7, body=b"\xff not json")
+    frames = encode_told(tell, "e1", 17, TIME)
+    assert frames[0].startswith(stream_topic("launch-1"))
+    assert decode_feed(frames) == StreamFrame("text_added", 7, b"\xff not json")
+
+
+def test_the_stamp_of_a_streams_frame_has_no_place_in_the_journal() -> None:
+    _, stamp, _ = encode_told(Tell(stream="launch-1", kind="mark", sequence=7), "e1", 17, TIME)
+    assert decode_stamp(stamp) == Stamp("e1", 0, TIME)  # which who knows no streams drops, as it is not behind its place
+    assert orjson.loads(stamp) == {"epoch": "e1", "position": 0, "recordedtime": TIME, "head": 17, "sequence": 7}
+
+
+def test_no_root_is_the_streams() -> None:
+    assert not any(root.startswith(STREAM_TOPIC) or STREAM_TOPIC.startswith(root) for root in EVERY_ROOT)
+    assert any(BEAT_TOPIC.startswith(root) for root in EVERY_ROOT)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [],
+        [b"a", b"b"],
+        [b"a", b"not json", b"{}"],
+        [b"a", b"{}", b"{}"],
+        [b"stream.", b'{"sequence":1}', b""],
+        [b"stream.a.\xff.", b'{"sequence":1}', b""],
+        [b"stream.a.b.", b'{"sequence":"1"}', b""],
+        [b"stream.a.b.", b"{", b""],
+    ],
+)
 def test_a_frame_that_is_no_event_is_refused(frames: list[bytes]) -> None:
     with pytest.raises(InvalidMessageError):
         decode_feed(frames)
