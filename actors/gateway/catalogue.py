@@ -30,8 +30,8 @@ from actors.gateway.identity import Identity
 from actors.gateway.intake import Request
 from actors.gateway.models import ASKED, SPOKEN, Entry, NotAListError, Shape, Wanted, answer, entry_of, put_together, read_list
 from actors.gateway.moves import Problem
+from actors.gateway.own_answer import OwnAnswer
 from actors.gateway.providers import DISABLED, Providers, Upstream
-from actors.gateway.replying import reply_head
 from actors.gateway.routing import Listing
 from actors.gateway.server import CallerConnection
 from actors.gateway.upstream import UpstreamError, UpstreamPool, request_head
@@ -201,10 +201,10 @@ def passes_on(providers: Providers, asked: Wanted) -> bool:
     return listing is not None and listing.passthrough and not listing.problem and serves(listing, asked.shape)
 
 
-class ListOfModels:
+class ListOfModels(OwnAnswer):
     """One request for models."""
 
-    __slots__ = ("_asked", "_catalogue", "_door", "_head", "_identity", "_line", "_providers", "_request", "_task")
+    __slots__ = ("_asked", "_catalogue", "_door", "_identity", "_providers")
 
     def __init__(
         self,
@@ -218,73 +218,38 @@ class ListOfModels:
         door: Door,
         identity: Identity,
     ) -> None:
-        self._line = line
-        self._request = request
-        self._head = head
+        super().__init__(line, request, head)
         self._asked = asked
         self._catalogue = catalogue
         self._providers = providers
         self._door = door
         self._identity = identity
-        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Refuse, or find out."""
         refusal = check_method(self._head) or check_head(self._door, self._head, self._line.acquaintance.kernel)
         if refusal is not None:
-            self._refuse(refusal)
+            self.refuse(refusal)
         else:
-            self._task = asyncio.get_running_loop().create_task(self._find())
-
-    def body_came(self) -> None:
-        """Let a body be; nothing in it counts."""
-
-    def turn_away(self, reason: str) -> None:
-        """Say that this connection is one too many, unless the answer has left."""
-        if self._task is not None:
-            self._task.cancel()
-            self._refuse(Refusal(503, "busy", reason, close=True))
-
-    def caller_left(self) -> None:
-        """Let it be; a question to a provider goes on for the next caller."""
-        if self._task is not None:
-            self._task.cancel()
-
-    def pause(self) -> None:
-        """Nothing is written that could be too much."""
-
-    def resume(self) -> None:
-        """Nothing was paused."""
+            self.find(self._find())
 
     async def _find(self) -> None:
         try:
             if self._head.target.token is not None and await self._token_refused():
                 text = "this launch token is not known here, or its launch has ended; start the agent again with `tabwire run`"
                 status = dialect.policy_status(self._head.dialect)
-                self._refuse(Refusal(status, "unknown_launch", text))
+                self.refuse(Refusal(status, "unknown_launch", text))
                 return
             entries, missing = await self._catalogue.find(self._providers, self._asked)
             status, body = answer(self._asked, entries)
         except Exception as error:  # noqa: BLE001 - one request breaks, not the gateway; the log says why
             self._line.log_exception(error)
-            self._refuse(Refusal(500, "internal", "the gateway failed; see its log", close=True))
+            self.refuse(Refusal(500, "internal", "the gateway failed; see its log", close=True))
             return
         told = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
         plain = told.encode("ascii", "replace").decode()[:_HEADER]
-        self._say(status, body, ((_MISSING, plain),) if plain else ())
+        self.say(status, body, ((_MISSING, plain),) if plain else ())
 
     async def _token_refused(self) -> bool:
         _, standing = await self._identity.standing(self._line.acquaintance, self._head.target.token)
         return standing.worth in _GONE
-
-    def _refuse(self, refusal: Refusal) -> None:
-        body = dialect.error_body(self._head.dialect, refusal.status, refusal.code, refusal.message)
-        self._say(refusal.status, body, close=refusal.close)
-
-    def _say(self, status: int, body: bytes, own: tuple[tuple[str, str], ...] = (), *, close: bool = False) -> None:
-        self._task = None
-        request = self._request
-        keep_alive = request.keep_alive and request.whole and not (close or self._line.last)
-        pairs = [("content-type", dialect.JSON), ("content-length", str(len(body))), ("cache-control", "no-store"), *own]
-        self._line.transport.write(reply_head(request.version, status, "", pairs, keep_alive=keep_alive) + body)
-        self._line.done(keep_alive=keep_alive)
