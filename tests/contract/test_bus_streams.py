@@ -15,7 +15,8 @@ from bus.client import CaughtUp, Gap, Mark, RefusedError, connect
 from bus.frames import decode_answered, encode_asked
 from bus.protocol import MARK, MAX_TELL, Failure, Tell
 from bus.source import Source
-from bus.stream import MAX_QUEUED, Stream
+from bus.stream import Stream
+from bus.stream_queue import MAX_QUEUED
 from schemas.envelope import Recorded
 from tests.bus.process import BrokerProcess
 from tests.bus.values import said

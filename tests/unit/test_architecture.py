@@ -62,7 +62,7 @@ PURE = (
         f"schemas.events.{name}"
         for name in ("actors", "bridges", "processes", "providers", "requests", "sessions", "transcripts", "values")
     ),
-    *(f"bus.{name}" for name in ("cursor", "errors", "frames", "protocol", "sequencer")),
+    *(f"bus.{name}" for name in ("cursor", "errors", "frames", "protocol", "sequencer", "stream_queue")),
     *(f"actors.registry.{name}" for name in ("announced", "claims", "contests", "conversations", "effects", "files", "fold")),
     *(f"actors.registry.{name}" for name in ("forgetting", "identity", "judgement", "lifetimes", "limits", "links", "missing")),
     *(f"actors.registry.{name}" for name in ("replay", "requests", "rows", "sentences", "state", "statements", "status")),
