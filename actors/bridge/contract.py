@@ -137,7 +137,10 @@ class Beat(_Line, tag="beat", frozen=True, kw_only=True, gc=False):
 class Over(_Line, tag="over", frozen=True, kw_only=True, gc=False):
     """The agent has ended and nothing of it is left; the bridge exits behind this line.
 
-    ``resumable`` tells that the conversation may be taken up by a new bridge. ``code`` is one of ours, ``reason`` for people.
+    ``resumable`` tells that the conversation may be taken up by a new bridge; whether it is, is the hub's to decide, so that
+    the piece ``Ended`` and the status ``gone`` are the hub's to say. ``code`` is one of ours, ``reason`` a sentence of ours
+    that may be recorded: the agent's own words are in the ``FailureTold`` before it, if anywhere. A message that was accepted
+    and not given has ended by now with a ``TurnEnded`` whose reason begins with "not sent", and without a ``TurnStarted``.
     """
 
     code: str

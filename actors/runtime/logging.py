@@ -1,16 +1,13 @@
 """Logs: one JSON object a line on stderr, with secrets taken out as the last thing that happens to a line.
 
-Owns the form of a log line and the redaction. Redaction works on the finished text, by value (every secret that was
-registered here) and by form (bearer tokens, keys as providers write them, launch tokens in paths), so that it does not
-matter how a secret came into a line. Lines of the standard library's ``logging``, warnings and stray prints take the
-same way. Must not know where stderr leads.
+Owns the form of a log line; ``redaction`` says what a secret is. Lines of the standard library's ``logging``, warnings and
+stray prints take the same way. Must not know where stderr leads.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import re
 import sys
 import traceback
 import warnings
@@ -28,37 +25,11 @@ import structlog  # noqa: E402
 if _hidden:
     del sys.modules["rich"]
 
+from actors.runtime.redaction import redact, register_secret  # noqa: E402 - as above
+
+__all__ = ["Sink", "configure", "redact", "register_secret"]
+
 _MAX_TEXT = 16_000
-_MIN_SECRET = 8
-_FORMS = (
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), r"\1 …"),
-    (re.compile(r"\b(sk|pk|rk|sess|key)-[A-Za-z0-9_-]{8,}"), r"\1-…"),
-    (re.compile(r"/s/[A-Za-z0-9_-]{16,}"), "/s/…"),
-    (re.compile(r"(?i)(\"(?:x-)?(?:api[_-]?key|authorization|token|secret[_-]?key|password)\"\s*:\s*\")[^\"]+"), r"\1…"),
-)
-_secrets: set[str] = set()
-
-
-def register_secret(value: str) -> None:
-    """Never let ``value`` reach a log; values shorter than 8 characters would blot out ordinary words and are refused.
-
-    Raises:
-        ValueError: the value is too short to be a secret.
-
-    """
-    if len(value) < _MIN_SECRET:
-        raise ValueError(f"a secret of {len(value)} characters cannot be kept out of logs: it needs at least {_MIN_SECRET}")
-    _secrets.add(value)
-    _secrets.add(orjson.dumps(value).decode()[1:-1])
-
-
-def redact(text: str) -> str:
-    """Return ``text`` without anything that is, or looks like, a secret."""
-    for secret in _secrets:
-        text = text.replace(secret, "…")
-    for form, replacement in _FORMS:
-        text = form.sub(replacement, text)
-    return text
 
 
 class Sink(Protocol):

@@ -19,6 +19,8 @@ TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "schemas", "bus", "actors
 SHARED_ACTORS = {"runtime", "probe", "transcripts", "launch"}
 EXCEPTIONS = {
     # The CLI replays a journal without a registry, and names the demo's cast.
+    # The hub speaks the bridge's contract, and asks each adapter what it can do.
+    "bridges": {"actors.bridge.adapter", "actors.bridge.adapters", "actors.bridge.contract"},
     "cli": {"actors.registry.fold", "actors.registry.rows", "actors.registry.replay", "actors.demo.cast"},
 }
 
@@ -38,7 +40,13 @@ THIRD_PARTY = {
     ),
     "orjson": ("schemas.", "actors."),
     "platformdirs": ("actors.runtime.paths",),
-    "psutil": ("actors.supervisor.leftovers", "actors.supervisor.lock", "actors.cli.system", "actors.probe."),
+    "psutil": (
+        "actors.runtime.orphans",
+        "actors.supervisor.leftovers",
+        "actors.supervisor.lock",
+        "actors.cli.system",
+        "actors.probe.",
+    ),
     "rich": ("actors.cli.",),
     "sseclient": ("actors.gateway.usage",),
     "structlog": ("actors.runtime.", "actors.supervisor.shell"),
@@ -57,7 +65,8 @@ PURE = (
     *(f"schemas.{name}" for name in ("config_lines", "config_reader", "config_rules")),
     *(f"schemas.{name}" for name in ("launch", "prices", "rows", "upcast")),
     "actors.gateway.spending",
-    *(f"actors.bridge.{name}" for name in ("adapter", "contract")),
+    *(f"actors.bridges.{name}" for name in ("course", "hearing", "parts", "rows", "session", "terms", "turns")),
+    *(f"actors.bridge.{name}" for name in ("adapter", "approvals", "contract", "conversation", "pieces", "state", "turns")),
     *(
         f"schemas.events.{name}"
         for name in ("actors", "bridges", "processes", "providers", "requests", "sessions", "transcripts", "values")
