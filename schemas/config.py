@@ -154,6 +154,17 @@ class Rollout(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     claude_homes: tuple[str, ...] = ()
 
 
+class Bridges(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many agents are driven at once, how long one is kept that nobody speaks to, and how long a question of theirs waits.
+
+    Nobody's answer within ``approval_seconds`` is a denial.
+    """
+
+    sessions: Annotated[int, Meta(ge=1, le=256)] = 64
+    idle_hours: Annotated[float, Meta(gt=0, le=24 * 365)] = 24.0
+    approval_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """A whole configuration. Without any provider the built-in echo provider is the default."""
 
@@ -163,6 +174,7 @@ class Config(Struct, frozen=True, kw_only=True):
     echo: Echo = Echo()
     journal: Journal = Journal()
     rollout: Rollout = Rollout()
+    bridges: Bridges = Bridges()
     failover: Failover = Failover()
     breaker: Breaker = Breaker()
     pins: tuple[Pin, ...] = ()

@@ -19,6 +19,7 @@ from schemas import config_rules as rules
 from schemas.config import (
     ECHO,
     Breaker,
+    Bridges,
     Budget,
     Config,
     ConfigError,
@@ -41,6 +42,7 @@ _SECTIONS: Final[Mapping[str, type[Struct]]] = {
     "echo": Echo,
     "journal": Journal,
     "rollout": Rollout,
+    "bridges": Bridges,
     "failover": Failover,
     "breaker": Breaker,
 }

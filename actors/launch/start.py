@@ -38,6 +38,11 @@ def mint_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
+def new_launch() -> LaunchId:
+    """Draw the id of a launch."""
+    return LaunchId(f"launch-{secrets.token_hex(6)}")
+
+
 def record_launch(
     paths: Paths,
     token: str,
@@ -48,10 +53,14 @@ def record_launch(
     cwd: str | None,
     provider: str | None,
     model: str | None,
+    launch: LaunchId | None = None,
 ) -> LaunchRecord:
-    """Write the record of a launch; the token is believed from now on, of this process and what it starts."""
+    """Write the record of a launch; the token is believed from now on, of this process and what it starts.
+
+    ``launch`` is an id that was drawn before (``new_launch``): one names one process, for ever.
+    """
     record = LaunchRecord(
-        launch=LaunchId(f"launch-{secrets.token_hex(6)}"),
+        launch=launch or new_launch(),
         agent=agent,
         token_sha256=token_digest(token),
         process=process,
@@ -75,7 +84,7 @@ def publish_launches(paths: Paths, records: Sequence[LaunchRecord], deadline: fl
 
     source = Source(f"/client/cli/{os.getpid()}")
     envelopes = [
-        source.envelope(subject("launch", record.launch), _fact(record), correlationid=record.launch) for record in records
+        source.envelope(subject("launch", record.launch), launch_fact(record), correlationid=record.launch) for record in records
     ]
 
     async def publish() -> str:
@@ -131,7 +140,8 @@ def forget(paths: Paths, record: LaunchRecord) -> None:
     remove_launch(paths, record.launch)
 
 
-def _fact(record: LaunchRecord) -> LaunchStarted:
+def launch_fact(record: LaunchRecord) -> LaunchStarted:
+    """Return the fact of a launch."""
     return LaunchStarted(
         launch=record.launch,
         agent=record.agent,

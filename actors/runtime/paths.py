@@ -58,6 +58,11 @@ class Paths:
         return self.state / "launches"
 
     @property
+    def bridges(self) -> Path:
+        """The folder of what is known of driven sessions, so that they can be taken up again."""
+        return self.state / "bridges"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of what actors have folded so far: caches of the journal."""
         return self.state / "checkpoints"
@@ -111,7 +116,7 @@ class Paths:
         """
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_private(self.state)
-        for folder in (self.journal, self.run, self.launches, self.checkpoints, self.logs, self.keys):
+        for folder in (self.journal, self.run, self.launches, self.bridges, self.checkpoints, self.logs, self.keys):
             folder.mkdir(mode=0o700, exist_ok=True)
             check_private(folder)
 

@@ -30,6 +30,7 @@ import anyio.lowlevel
 import orjson
 
 from actors.probe import ProbeError, choose_probe
+from actors.runtime import orphans
 from actors.runtime.atomic import write_atomic
 from actors.runtime.clock import Clock
 from actors.runtime.config_file import load_config
@@ -141,7 +142,7 @@ class Supervisor:
 
     def sweep_at_end(self) -> None:
         """End what the actors left behind and forget the record: nothing is running any more."""
-        ended = leftovers.end_adopted(()) + leftovers.sweep_marked(table.owner_mark(self._run))
+        ended = orphans.end_adopted(()) + leftovers.sweep_marked(table.owner_mark(self._run))
         if ended:
             self._log.warning("ended what actors had left behind", pids=ended)
         self._paths.children_file.unlink(missing_ok=True)
@@ -154,7 +155,7 @@ class Supervisor:
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + TICK
-                leftovers.reap({process.pid for process in (*self._processes.values(), *self._prepared.values())})
+                orphans.reap({process.pid for process in (*self._processes.values(), *self._prepared.values())})
                 self._take_retries()
                 if take_stop(self._paths):
                     self._log.info("stopping", reason="asked to")

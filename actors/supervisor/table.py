@@ -32,6 +32,7 @@ def children(config: Config, *, demo: bool = False, intensity: int = 5, allow_re
         ChildSpec(actor="rollout", needs=BROKER, intensity=intensity, order_deadline=0),
         ChildSpec(actor="discovery", needs=BROKER, intensity=intensity, order_deadline=0),
         ChildSpec(actor=GATEWAY, intensity=intensity, order_deadline=0, settings=settings),
+        ChildSpec(actor="bridges", needs=BROKER, intensity=intensity, order_deadline=0),
     ]
     if echo:
         specs.append(ChildSpec(actor=ECHO, intensity=intensity))

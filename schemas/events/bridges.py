@@ -25,7 +25,8 @@ class BridgeStarted(Struct, frozen=True, kw_only=True, gc=False):
     """A bridge was started, or started again (``restarts``), to drive an agent.
 
     ``parent`` is the session that this one reviews or was forked from, as ``relation`` tells. ``resumed`` is the
-    conversation that the agent was asked to take up.
+    conversation that the agent was asked to take up. A launch is one process's for ever: ``spawned`` is that of this process
+    where it is not the first one, which ``launch`` (and the stream) is named by.
     """
 
     TYPE: ClassVar[str] = "bridge.started"
@@ -41,6 +42,7 @@ class BridgeStarted(Struct, frozen=True, kw_only=True, gc=False):
     relation: Literal["forks", "reviews"] | None = None
     resumed: Id | None = None
     restarts: Count = 0
+    spawned: LaunchId | None = None
 
 
 @event

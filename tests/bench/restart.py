@@ -23,7 +23,7 @@ from tests.contract.actor_process import free_port
 from tests.faults.load import Load
 from tests.faults.supervised import Supervised, supervised
 
-ACTORS = ("broker", "registry", "rollout", "discovery", "gateway", "echo")
+ACTORS = ("broker", "registry", "rollout", "discovery", "gateway", "bridges", "echo")
 TARGET_MS = 1000.0
 PROVEN = 1.05
 

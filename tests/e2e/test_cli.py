@@ -70,7 +70,15 @@ def test_up_says_what_runs_and_up_again_that_it_does(system: System) -> None:
     assert f"http://127.0.0.1:{system.gateway_port}" in again.stdout
     assert "tabwire run -- codex" in again.stdout
     status = system.json("status")
-    assert [row["actor"] for row in status["actors"]] == ["broker", "registry", "rollout", "discovery", "gateway", "echo"]
+    assert [row["actor"] for row in status["actors"]] == [
+        "broker",
+        "registry",
+        "rollout",
+        "discovery",
+        "gateway",
+        "bridges",
+        "echo",
+    ]
     assert {row["state"] for row in status["actors"]} == {"ready"}
     shown = system.tabwire("status").stdout
     for row in status["actors"]:

@@ -14,7 +14,7 @@ from tests.contract.actor_process import ended, free_port
 from tests.faults.load import Load
 from tests.faults.supervised import Supervised, supervised
 
-ACTORS = ("broker", "registry", "rollout", "discovery", "gateway", "echo")
+ACTORS = ("broker", "registry", "rollout", "discovery", "gateway", "bridges", "echo")
 pytestmark = pytest.mark.fault
 
 

@@ -28,15 +28,24 @@ def test_echo_is_started_when_it_is_the_default_or_for_the_demo() -> None:
         "rollout",
         "discovery",
         "gateway",
+        "bridges",
         "echo",
     ]
-    assert [spec.actor for spec in table.children(own)] == ["broker", "registry", "rollout", "discovery", "gateway"]
+    assert [spec.actor for spec in table.children(own)] == [
+        "broker",
+        "registry",
+        "rollout",
+        "discovery",
+        "gateway",
+        "bridges",
+    ]
     assert [spec.actor for spec in table.children(own, demo=True)] == [
         "broker",
         "registry",
         "rollout",
         "discovery",
         "gateway",
+        "bridges",
         "echo",
     ]
 

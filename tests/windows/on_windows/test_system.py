@@ -29,7 +29,7 @@ from actors.runtime.exits import OK
 CODEX = Path(r"Z:\w\codex\vendor\x86_64-pc-windows-msvc\bin\codex.exe")
 TAB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 NOT_RUNNING = 3
-ACTORS = len(("broker", "registry", "rollout", "discovery", "gateway", "echo"))
+ACTORS = len(("broker", "registry", "rollout", "discovery", "gateway", "bridges", "echo"))
 pytestmark = pytest.mark.timeout(240)  # a start of everything takes Wine ten times as long as Windows
 
 

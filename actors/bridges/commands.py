@@ -1,0 +1,323 @@
+"""What the hub answers on the bus: each command checked, put to its session, and answered with the row.
+
+Must not know what becomes of a session (``session``), nor how its bridge runs (``shell``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+
+from actors.bridge.adapter import AgentFacts
+from actors.bridges.agents import MissingProgramError, facts, find_program
+from actors.bridges.parts import Parts
+from actors.bridges.rows import AmbiguousBridgeError, UnknownBridgeError, pending_of, resolve, row_of, table_of
+from actors.bridges.shell import Hub, Refused
+from actors.bridges.terms import (
+    LIVING,
+    Answered,
+    Begun,
+    Changed,
+    Cleared,
+    Closed,
+    Input,
+    Interrupted,
+    Relation,
+    Sent,
+    Session,
+    Settled,
+    Wish,
+)
+from actors.launch.start import new_launch
+from bus.client import RefusedError, Serve
+from schemas.bridge_rows import AgentTable, BridgeRow, BridgeTable, Pending
+from schemas.commands import (
+    AnswerApproval,
+    ChangeSettings,
+    ClearConversation,
+    CloseSession,
+    InterruptTurn,
+    ListAgents,
+    ListBridges,
+    ResetWorkspace,
+    SendMessage,
+    ShowPending,
+    StartSession,
+)
+from schemas.config import Config, ConfigError
+from schemas.identity import SessionId
+
+_MOST_ID: Final = 128
+_ASKED: Final = "asked to"
+_Answer = Callable[[Hub, Any], Awaitable[Any]]
+
+
+class Commands:
+    """The answers of one hub, from the moment that it knows its sessions."""
+
+    def __init__(self) -> None:
+        self._hub: Hub | None = None
+        self._serving = anyio.Event()
+        self._parts = Parts()
+
+    def serve(self, hub: Hub) -> None:
+        """Answer for this hub from now on."""
+        self._hub = hub
+        self._serving.set()
+
+    def answers(self) -> Serve:
+        """Return what is answered, and by what."""
+        table: dict[type[Any], _Answer] = {
+            StartSession: self._start,
+            SendMessage: self._send,
+            InterruptTurn: self._interrupt,
+            AnswerApproval: self._approve,
+            ChangeSettings: self._change,
+            ClearConversation: self._clear,
+            CloseSession: self._close,
+            ResetWorkspace: self._reset,
+            ListBridges: self._list,
+            ListAgents: self._agents,
+            ShowPending: self._pending,
+        }
+        return {command: partial(self._answer, answer) for command, answer in table.items()}
+
+    async def _answer(self, answer: _Answer, command: Any) -> Any:
+        await self._serving.wait()
+        assert self._hub is not None  # noqa: S101 - as ``serve`` made sure
+        try:
+            return await answer(self._hub, command)
+        except Refused as error:
+            raise RefusedError(error.code, error.message) from error
+
+    # ------------------------------------------------------------------------------------------------ beginning
+
+    async def _start(self, hub: Hub, command: StartSession) -> BridgeRow:
+        wish = Wish(
+            agent=command.agent,
+            cwd=command.cwd,
+            provider=command.provider,
+            model=command.model,
+            mode=command.mode,
+            resume=command.resume.removeprefix(f"{command.agent}:").removeprefix(f"{command.agent}-"),
+            program=command.program,
+            arguments=command.arguments,
+            environ=command.environ,
+        )
+        return row_of(await begin(hub, wish))
+
+    # ------------------------------------------------------------------------------------------------ talking
+
+    async def _send(self, hub: Hub, command: SendMessage) -> BridgeRow:
+        session = find(hub, command.session)
+        if not (command.message.isprintable() and 0 < len(command.message) <= _MOST_ID):
+            raise RefusedError("invalid", f"message: expected 1 to {_MOST_ID} printable characters that name it")
+        text = self._parts.take(session.launch, command, hub.now().steady)
+        if text is None:
+            return row_of(session)
+        given = partial(Sent, message=command.message, text=text, by=command.by)
+        return row_of(await hub.ask(session.launch, lambda ask: given(ask=ask)))
+
+    async def _interrupt(self, hub: Hub, command: InterruptTurn) -> BridgeRow:
+        return await _put(hub, command.session, lambda ask: Interrupted(ask=ask, queued=command.queued))
+
+    async def _approve(self, hub: Hub, command: AnswerApproval) -> BridgeRow:
+        given = partial(Answered, approval=command.approval, option=command.option, by=command.by)
+        return await _put(hub, command.session, lambda ask: given(ask=ask))
+
+    async def _clear(self, hub: Hub, command: ClearConversation) -> BridgeRow:
+        _check_can(find(hub, command.session), "clear")
+        return await _put(hub, command.session, Cleared)
+
+    async def _change(self, hub: Hub, command: ChangeSettings) -> BridgeRow:
+        """Have the gateway change the provider, and the agent its model and mode; a model that it cannot change is pinned."""
+        session = find(hub, command.session)
+        by_agent = command.model if "set_model" in session.can else None
+        if command.mode is not None:
+            _check_can(session, "set_mode")
+        if command.provider is not None or (command.model is not None and by_agent is None):
+            session = await _settle(hub, session, command.provider, None if by_agent is not None else command.model)
+        if by_agent is not None or command.mode is not None:
+            changed = partial(Changed, model=by_agent, mode=command.mode)
+            session = await hub.ask(session.launch, lambda ask: changed(ask=ask))
+        return row_of(session)
+
+    # ------------------------------------------------------------------------------------------------ ending
+
+    async def _close(self, hub: Hub, command: CloseSession) -> BridgeRow:
+        return await _put(hub, command.session, lambda ask: Closed(ask=ask, reason=_ASKED))
+
+    async def _reset(self, hub: Hub, command: ResetWorkspace) -> BridgeTable:
+        cwd = await anyio.to_thread.run_sync(_folder, command.cwd)
+        chosen = [
+            one
+            for one in hub.sessions.values()
+            if one.phase in LIVING and one.wish.cwd == cwd and command.agent in ("", one.wish.agent)
+        ]
+        busy = [one.session for one in chosen if one.running is not None or one.messages]
+        if busy and not command.force:
+            works = "one session works" if len(busy) == 1 else f"{len(busy)} sessions work"
+            raise RefusedError("in_use", f"{works} in {cwd}: {', '.join(busy)}; wait, or use --force, which stops them")
+        async with anyio.create_task_group() as tasks:
+            for one in chosen:
+                closed = partial(Closed, reason="its workspace was reset")
+                tasks.start_soon(hub.ask, one.launch, lambda ask, closed=closed: closed(ask=ask))
+        return table_of(hub.sessions[one.launch] for one in chosen)
+
+    # ------------------------------------------------------------------------------------------------ looking
+
+    async def _list(self, hub: Hub, _: ListBridges) -> BridgeTable:
+        return table_of(one for one in hub.sessions.values() if one.phase in LIVING)
+
+    async def _agents(self, hub: Hub, _: ListAgents) -> AgentTable:
+        return await hub.agents.table()
+
+    async def _pending(self, hub: Hub, command: ShowPending) -> Pending:
+        return pending_of(find(hub, command.session))
+
+
+async def begin(hub: Hub, wish: Wish, parent: SessionId | None = None, relation: Relation | None = None) -> Session:
+    """Check what is wished for, and let a session begin; return it before anything of its agent runs.
+
+    Raises:
+        RefusedError: unknown agent, no program, no such folder or provider, or too many sessions.
+
+    """
+    config, known, wish = await anyio.to_thread.run_sync(_checked, hub, wish)
+    hub.config = config
+    living = sum(one.phase in LIVING for one in hub.sessions.values())
+    if living >= config.bridges.sessions:
+        raise RefusedError(
+            "too_many", f"{living} sessions are driven, and no more may be ([bridges] sessions); close one first"
+        )
+    launch, now = new_launch(), hub.now()
+    session = Session(
+        launch=launch,
+        wish=wish,
+        run=hub.run_id,
+        created=now.text,
+        last_used=now.text,
+        used=now.steady,
+        session=SessionId(launch),
+        status_since=now.text,
+        patience=float(config.bridges.approval_seconds),
+        parent=parent,
+        relation=relation,
+        can=tuple(sorted(known.can)),
+        modes=known.modes,
+        provider=wish.provider,
+        model=wish.model,
+        mode=wish.mode or (known.modes[0] if known.modes else ""),
+    )
+    hub.add(session)
+    hub.take(launch, Begun())
+    return hub.sessions[launch]
+
+
+def find(hub: Hub, prefix: str) -> Session:
+    """Find the session that a prefix names.
+
+    Raises:
+        RefusedError: none, or several.
+
+    """
+    try:
+        return resolve(hub.sessions.values(), prefix)
+    except UnknownBridgeError as error:
+        raise RefusedError("not_found", str(error)) from error
+    except AmbiguousBridgeError as error:
+        raise RefusedError("ambiguous", str(error)) from error
+
+
+async def _put(hub: Hub, prefix: str, build: Callable[[int], Input]) -> BridgeRow:
+    return row_of(await hub.ask(find(hub, prefix).launch, build))
+
+
+async def _settle(hub: Hub, session: Session, provider: str | None, model: str | None) -> Session:
+    """Have the gateway route a session otherwise; say so on its stream."""
+    reason = ""
+    if provider == "" and not model:
+        await hub.pins.remove(session.session)
+    else:
+        wanted = provider or session.provider
+        if not wanted:
+            wanted = await hub.pins.provider_of(session.session, session.wish.cwd, session.launch)
+        if not wanted:
+            raise RefusedError("no_provider", "no provider serves this session now; name one")
+        kept = model if model is not None else ("" if "set_model" in session.can else session.model)
+        await hub.pins.set(session.session, wanted, kept)
+        provider = wanted if provider is not None else None
+        if model is not None:
+            reason = f"{session.wish.agent} cannot change its model while it runs: the gateway does"
+    hub.take(session.launch, Settled(provider=provider, model=model, reason=reason))
+    return hub.sessions[session.launch]
+
+
+def _check_can(session: Session, ability: str) -> None:
+    if ability not in session.can:
+        what = ", ".join(session.can) or "nothing of the kind"
+        raise RefusedError("unsupported", f"{session.wish.agent} cannot {ability.replace('_', ' ')}; it can: {what}")
+
+
+def _checked(hub: Hub, wish: Wish) -> tuple[Config, AgentFacts, Wish]:
+    """Look whether what is wished for can be. Runs in a worker thread."""
+    known = facts().get(wish.agent)
+    if known is None:
+        raise RefusedError("unknown_agent", f"{wish.agent!r} cannot be driven; there are: {', '.join(facts()) or 'none'}")
+    try:
+        config = hub.read_config()
+    except ConfigError as error:
+        raise RefusedError("bad_config", f"{error}; mend the file first") from error
+    if wish.provider:
+        _check_provider(config, wish.provider)
+    if wish.mode and known.modes and wish.mode not in known.modes:
+        raise RefusedError("invalid", f"mode {wish.mode!r}: {wish.agent} has {', '.join(known.modes)}")
+    if wish.resume:
+        _check_resume(known)
+    for name, value in wish.environ.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise RefusedError("invalid", f"environ: {name!r} cannot be a variable")
+    if any("\0" in one for one in (*wish.arguments, wish.program, wish.model)):
+        raise RefusedError("invalid", "no argument of a program can have a NUL in it")
+    cwd = _folder(wish.cwd)
+    try:
+        program = find_program(known, wish.program, {**os.environ, **wish.environ})
+    except MissingProgramError as error:
+        raise RefusedError("not_installed", str(error)) from error
+    parts = {name: getattr(wish, name) for name in wish.__struct_fields__}
+    return config, known, Wish(**(parts | {"cwd": cwd, "program": program}))
+
+
+def _check_provider(config: Config, provider: str) -> None:
+    found = config.provider(provider)
+    if found is None:
+        there = ", ".join(sorted({"echo", *config.providers}))
+        raise RefusedError("not_found", f"no provider {provider!r} is configured; there are: {there}")
+    if not found.enabled:
+        raise RefusedError("disabled", f"provider {provider!r} is disabled in the configuration")
+
+
+def _check_resume(known: AgentFacts) -> None:
+    if "resume" not in known.can:
+        raise RefusedError("unsupported", f"{known.agent} cannot take up a conversation again")
+
+
+def _folder(path: str) -> str:
+    """Return a folder by its one name.
+
+    Raises:
+        RefusedError: there is none.
+
+    """
+    if "\0" in path or not Path(path).is_absolute():
+        raise RefusedError("invalid", f"cwd: expected the whole path of a folder, not {path!r}")
+    found = Path(path).resolve()
+    if not found.is_dir():
+        raise RefusedError("invalid", f"cwd: {path} is no folder")
+    return str(found)

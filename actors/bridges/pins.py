@@ -1,0 +1,91 @@
+"""What the hub has the gateway do: another provider, or a model, for one session from its next request on.
+
+A session's pin is its own: it follows the session when its conversation is identified or begun anew. The gateway may be away
+for a moment; what nobody in particular asked of it is tried again, and said when it was in vain. Must not know sessions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import anyio
+
+from bus.client import Client
+from bus.errors import BusError, RefusedError
+from schemas.commands import ExplainRoute, ListPins, RemovePin, SetPin
+from schemas.rows import PinRow
+
+_SECONDS: Final = 5.0
+_TRIES: Final = 5
+_PAUSE: Final = 0.5
+_GATEWAY: Final = "gateway"
+
+
+class Pins:
+    """The pins of driven sessions."""
+
+    def __init__(self, client: Client, log: Any) -> None:
+        self._client = client
+        self._log = log
+
+    async def set(self, session: str, provider: str, model: str) -> None:
+        """Pin a session to a provider, and to a model if there is one.
+
+        Raises:
+            RefusedError: by the gateway, which says why; or there is none now.
+
+        """
+        before = await self._of(session)
+        await self._client.request(
+            _GATEWAY,
+            SetPin(
+                kind="session",
+                target=session,
+                provider=provider,
+                model=model,
+                on_failure="fallback" if before is None else before.on_failure,
+            ),
+            deadline=_SECONDS,
+        )
+
+    async def remove(self, session: str) -> None:
+        """Let the gateway decide alone; a session without a pin is fine.
+
+        Raises:
+            RefusedError: by the gateway, which says why; or there is none now.
+
+        """
+        if await self._of(session) is not None:
+            await self._client.request(_GATEWAY, RemovePin(kind="session", target=session), deadline=_SECONDS)
+
+    async def provider_of(self, session: str, cwd: str, launch: str) -> str:
+        """Return where a request of a session would go now; empty when nowhere.
+
+        Raises:
+            RefusedError: there is no gateway now.
+
+        """
+        plan = await self._client.request(_GATEWAY, ExplainRoute(session=session, cwd=cwd, launch=launch), deadline=_SECONDS)
+        return plan.provider or ""
+
+    async def move(self, before: str, after: str) -> None:
+        """Let a pin of one session hold for another; the one of a launch is of no more use then."""
+        for attempt in range(_TRIES):
+            try:
+                pin = await self._of(before)
+                if pin is not None and await self._of(after) is None:
+                    await self.set(after, pin.provider, pin.model)
+                if pin is not None and before.startswith("launch-"):
+                    await self.remove(before)
+            except RefusedError as error:
+                self._log.info("a pin waits to follow its session", session=after, reason=str(error), attempt=attempt + 1)
+                await anyio.sleep(_PAUSE)
+            except BusError as error:
+                self._log.warning("a pin could not follow its session", session=after, reason=str(error))
+                return
+            else:
+                return
+
+    async def _of(self, session: str) -> PinRow | None:
+        table = await self._client.request(_GATEWAY, ListPins(), deadline=_SECONDS)
+        return next((one for one in table.pins if one.kind == "session" and one.target == session), None)

@@ -1,0 +1,118 @@
+"""A hub between a real bus and scripted bridges: real processes and sockets, no agent.
+
+Owns how these tests wait: for facts in the journal and for rows, always with a deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from actors.runtime.contract import Ready
+from bus.client import Client, connect
+from bus.connection import read_connection
+from schemas.bridge_rows import BridgeRow, Pending
+from schemas.commands import SendMessage, ShowPending, StartSession
+from schemas.envelope import Envelope, Recorded
+from tests.contract.actor_process import ActorProcess, Place, place
+
+DEADLINE = 20.0
+AGENT = "codex"  # any that an adapter is there for: its bridge is scripted
+SCRIPT = [sys.executable, str(Path(__file__).with_name("scripted_bridge.py"))]
+
+
+@dataclass
+class HubScene:
+    """A place with a broker and a hub."""
+
+    place: Place
+    folder: Path
+    program: Path
+    hub: ActorProcess | None = None
+    started: list[str] = field(default_factory=list)
+
+    def start(self) -> ActorProcess:
+        self.hub = self.place.start("bridges")
+        self.hub.until(Ready)
+        return self.hub
+
+    def wish(self, *arguments: str, **fields: Any) -> StartSession:
+        given: dict[str, Any] = {"agent": AGENT, "cwd": str(self.folder), "program": str(self.program), **fields}
+        return StartSession(arguments=arguments, **given)
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        with anyio.fail_after(4 * DEADLINE):
+            async with connect(read_connection(self.place.paths.connection_file)) as client:
+                yield client
+
+
+async def facts(client: Client, enough: Callable[[list[Envelope]], bool]) -> list[Envelope]:
+    """Read the hub's facts from the beginning of the journal until there are enough."""
+    found: list[Envelope] = []
+    with anyio.move_on_after(DEADLINE):
+        async with client.feed(0) as feed:
+            async for told in feed:
+                if isinstance(told, Recorded) and told.envelope.source.startswith("/actor/bridges/"):
+                    found.append(told.envelope)
+                    if enough(found):
+                        return found
+    raise AssertionError(f"not told within {DEADLINE} s: {[one.type for one in found]}")
+
+
+async def told(client: Client, type_: str, count: int = 1, **fields: Any) -> list[Any]:
+    """Wait for so many facts of a type whose data has these values; return their data."""
+
+    def matching(found: list[Envelope]) -> list[Any]:
+        return [
+            one.data
+            for one in found
+            if one.type == type_ and all(getattr(one.data, name) == value for name, value in fields.items())
+        ]
+
+    return matching(await facts(client, lambda found: len(matching(found)) >= count))
+
+
+async def start(client: Client, wish: StartSession) -> BridgeRow:
+    """Start a session, and wait until its agent has greeted and named its conversation."""
+    row: BridgeRow = await client.request("bridges", wish)
+    await told(client, "bridge.identified", launch=row.launch)
+    return (await pending(client, row.launch)).bridge
+
+
+async def send(client: Client, session: str, text: str, message: str) -> BridgeRow:
+    """Give a message."""
+    row: BridgeRow = await client.request(
+        "bridges", SendMessage(session=session, text=text, message=message), deadline=DEADLINE
+    )
+    return row
+
+
+async def pending(client: Client, session: str) -> Pending:
+    """Ask for what is under way."""
+    answer: Pending = await client.request("bridges", ShowPending(session=session))
+    return answer
+
+
+@contextlib.contextmanager
+def hub_scene(home: Path, config: str = "") -> Iterator[HubScene]:
+    """Give a scene with a broker and a hub for the length of a block."""
+    home.mkdir(exist_ok=True)
+    folder = home / "work"
+    folder.mkdir()
+    program = home / "agent"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    with place(home, config) as found:
+        found.settings["bridges"] = {"bridge": SCRIPT}
+        broker = found.start("broker")
+        broker.until(Ready)
+        scene = HubScene(found, folder.resolve(), program)
+        scene.start()
+        yield scene
