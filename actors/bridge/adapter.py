@@ -52,7 +52,11 @@ class AgentFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
-    """What a session is to be: where, behind which door, with what asked for. ``read`` gives an agent's own file, or None."""
+    """What a session is to be: where, behind which door, with what asked for.
+
+    ``environ`` is all that the agent would be started with. ``read`` gives an agent's own file, or None; ``guarded`` tells
+    whether nobody else can write in any folder above one. ``now`` is the time of day, in seconds since 1970 (0: not known).
+    """
 
     cwd: Path
     door: Door
@@ -66,6 +70,8 @@ class Beginning:
     fork: bool = False
     launch: str = ""
     read: Callable[[Path], str | None] = field(default=lambda _: None, repr=False)
+    guarded: Callable[[Path], bool] = field(default=lambda _: True, repr=False)
+    now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import os
 import queue
 import shutil
 import signal
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -139,6 +140,8 @@ def _beginning(begin: Begin, facts: seam.AgentFacts) -> seam.Beginning:
         fork=begin.fork,
         launch=begin.launch,
         read=_read_text,
+        guarded=_is_guarded,
+        now=time.time(),
     )
 
 
@@ -157,6 +160,12 @@ def _read_text(file: Path) -> str | None:
     from actors.launch.codex_home import read_text  # noqa: PLC0415 - costs memory, and only some agents have files to be read
 
     return read_text(file)
+
+
+def _is_guarded(file: Path) -> bool:
+    from actors.launch.codex_home import is_guarded  # noqa: PLC0415 - as above
+
+    return is_guarded(file)
 
 
 def _start(adapter: seam.Adapter, beginning: seam.Beginning, log: Log) -> AgentProcess:
