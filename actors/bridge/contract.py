@@ -141,6 +141,7 @@ class Over(_Line, tag="over", frozen=True, kw_only=True, gc=False):
     the piece ``Ended`` and the status ``gone`` are the hub's to say. ``code`` is one of ours, ``reason`` a sentence of ours
     that may be recorded: the agent's own words are in the ``FailureTold`` before it, if anywhere. A message that was accepted
     and not given has ended by now with a ``TurnEnded`` whose reason begins with "not sent", and without a ``TurnStarted``.
+    What was asked too late to be answered before this line never will be.
     """
 
     code: str

@@ -12,8 +12,11 @@ told. Must not know any agent, nor what may be told to whom.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
+import traceback
+from dataclasses import dataclass
 from typing import Any, Final
 
 from actors.bridge import adapter as seam
@@ -23,7 +26,7 @@ from actors.bridge.contract import BEAT_SECONDS, Beat, Begin, Over, Up
 from actors.bridge.hub_port import Came, Gone, HubPort
 from actors.bridge.log import Log
 from actors.bridge.pipes import TooLong
-from actors.bridge.state import End, Exited, HubGone, Input, Moment, Started, State, Stuck, Tell, Tick
+from actors.bridge.state import Broken, End, Exited, HubGone, Input, Moment, Started, State, Stuck, Tell, Tick
 from actors.bridge.survivors import reap
 from actors.runtime.redaction import redact
 
@@ -32,6 +35,13 @@ STUCK_SECONDS: Final = 30.0
 LAST_LINES: Final = 0.3
 _AT_ONCE: Final = 64
 _WORDS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """A thread has ended as none should."""
+
+    error: BaseException
 
 
 class Loop:
@@ -58,15 +68,17 @@ class Loop:
         self._died_at: float | None = None
         self._output_ended = False
         self._ending = False
+        self._broken = False
 
-    def run(self, argv0: str) -> None:
-        """Live until the conversation is over."""
+    def run(self, argv0: str) -> bool:
+        """Live until the conversation is over; False when that was by something that was not foreseen."""
         self._step(Started(self._agent.pid, argv0))
         while self._state.phase != "over":
             self._flush()
             self._take()
             self._watch()
         self._flush()
+        return not self._broken
 
     # ------------------------------------------------------------------------------------------------ in
 
@@ -96,6 +108,8 @@ class Loop:
                 self._output_ended = True
             case Died():
                 self._died_at = time.monotonic()
+            case Crashed(error=error):
+                raise error
             case Gone(reason=reason):
                 self._log.note("stopping", reason=reason)
                 self._step(HubGone())
@@ -134,7 +148,15 @@ class Loop:
 
     def _step(self, input_: Input) -> None:
         moment = Moment(steady=time.monotonic(), wall=time.time())
-        self._state, outputs = conversation.step(self._adapter, self._state, moment, input_)
+        try:
+            self._state, outputs = conversation.step(self._adapter, self._state, moment, input_)
+        except Exception as error:
+            if self._broken:
+                raise
+            self._broken = True
+            self._log.note("crashed", "critical", exception="".join(traceback.format_exception(error)))
+            self._step(Broken(type(error).__name__, getattr(input_, "ask", None)))
+            return
         ending = False
         for output in outputs:
             match output:
@@ -156,9 +178,17 @@ class Loop:
         self._ending = True
         self._flush()
         survivors = self._agent.end()
+        self._answer_the_rest()
         if survivors:
             self._log.note("processes of the session could not be ended", "error", count=survivors)
         self._step(Exited(code=self._agent.code, survivors=survivors, words=self._last_words()))
+
+    def _answer_the_rest(self) -> None:
+        """Take what the hub has asked meanwhile: every ask is answered."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if isinstance(item := self._inbox.get_nowait(), Came):
+                    self._took(item)
 
     def _last_words(self) -> str:
         return redact(self._agent.last_words()).strip()[-_WORDS:]

@@ -11,6 +11,7 @@ import os
 import queue
 import shutil
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from actors.bridge.agent_process import AgentProcess
 from actors.bridge.contract import Begin, BridgeContractError, Over, Said
 from actors.bridge.hub_port import Gone, HubPort
 from actors.bridge.log import Log
-from actors.bridge.loop import Loop
+from actors.bridge.loop import Crashed, Loop
 from actors.bridge.state import Terms
 from actors.launch.plan import Door, LaunchRefusedError
 from actors.runtime import exits
@@ -69,9 +70,7 @@ def load_adapter(name: str) -> seam.Adapter:
 def run_bridge(load: Load = load_adapter, terms: Terms | None = None) -> int:
     """Live as a bridge and return the exit code. ``terms`` are how long anything may take, where it is not the usual."""
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    for name in ("SIGTERM", "SIGINT", "SIGHUP"):  # taken rather than ignored: an agent would inherit that they are ignored
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda caught, _: inbox.put(Gone(signal.Signals(caught).name)))
+    threading.excepthook = lambda thrown: inbox.put(Crashed(thrown.exc_value or RuntimeError("a thread has ended")))
     log = Log(2)
     hub = HubPort(lambda: inbox.put(None))
     weakness = adopt_orphans()
@@ -81,6 +80,9 @@ def run_bridge(load: Load = load_adapter, terms: Terms | None = None) -> int:
         log.note("started in a wrong way", "error", reason=str(error))
         log.drain(LAST_WORDS)
         return exits.BAD_CONFIG
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):  # taken rather than ignored: an agent would inherit that they are ignored
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda caught, _: inbox.put(Gone(signal.Signals(caught).name)))
     log.fields.update(launch=begin.launch, agent=begin.agent)
     if weakness:
         log.note("what the agent leaves behind may escape", "warning", reason=weakness)
@@ -103,18 +105,18 @@ def _drive(begin: Begin, load: Load, terms: Terms | None, *, inbox: queue.Simple
         hub.listen(inbox.put)
         agent.listen(inbox.put)
         loop = Loop(hub=hub, agent=agent, adapter=adapter, state=state, inbox=inbox, log=log)
-        loop.run(beginning.program)
+        return exits.OK if loop.run(beginning.program) else exits.CRASH
     except NoAgentError as error:
         log.note("the agent cannot be started", "error", code=error.code, reason=error.reason)
         failure = FailureTold(code=error.code, message=error.reason[:4_000])
         hub.say([Said(piece=failure), Over(code=error.code, reason=error.reason[:500], resumable=False)])
+        return exits.OK
     except BaseException as error:  # noqa: BLE001 - whatever it was: the agent must not be left behind, and the hub must know
         log.note("crashed", "critical", exception="".join(traceback.format_exception(error)))
         if agent is not None:
             agent.end()
         hub.say([Over(code="bridge_crashed", reason=f"the bridge broke ({type(error).__name__}); its log says where")])
         return exits.CRASH
-    return exits.OK
 
 
 def _beginning(begin: Begin, facts: seam.AgentFacts) -> seam.Beginning:

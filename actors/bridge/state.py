@@ -125,6 +125,14 @@ class Stuck:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The adapter, or the step, raised this: the session cannot go on. The state is that of before, ``ask`` unanswered."""
+
+    what: str
+    ask: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exited:
     """The agent's process ended and what was left of it was ended; ``survivors`` would not. ``words``: its last on stderr."""
@@ -144,7 +152,7 @@ class Tick:
     """A deadline may be over."""
 
 
-Input = contract.Ask | seam.LineCame | seam.LineSkipped | Started | Stuck | Exited | HubGone | Tick
+Input = contract.Ask | seam.LineCame | seam.LineSkipped | Started | Stuck | Broken | Exited | HubGone | Tick
 
 # Outputs, beside the adapter's Write and Note
 

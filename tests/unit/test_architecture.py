@@ -66,13 +66,15 @@ PURE = (
     *(f"schemas.{name}" for name in ("launch", "prices", "rows", "upcast")),
     "actors.gateway.spending",
     *(f"actors.bridges.{name}" for name in ("course", "hearing", "parts", "rows", "session", "terms", "turns")),
-    *(f"actors.bridge.{name}" for name in ("adapter", "approvals", "contract", "conversation", "pieces", "state", "turns")),
+    *(f"actors.bridge.{name}" for name in ("adapter", "agent_says", "approvals", "contract", "conversation", "hub_asks")),
+    *(f"actors.bridge.{name}" for name in ("pieces", "progress", "state", "turns")),
     *(
         f"schemas.events.{name}"
         for name in ("actors", "bridges", "processes", "providers", "requests", "sessions", "transcripts", "values")
     ),
     *(f"bus.{name}" for name in ("cursor", "errors", "frames", "protocol", "sequencer", "stream_queue")),
     *(f"actors.registry.{name}" for name in ("announced", "claims", "contests", "conversations", "effects", "files", "fold")),
+    "actors.registry.bridges",
     *(f"actors.registry.{name}" for name in ("forgetting", "identity", "judgement", "lifetimes", "limits", "links", "missing")),
     *(f"actors.registry.{name}" for name in ("replay", "requests", "rows", "sentences", "state", "statements", "status")),
     *(
