@@ -230,10 +230,9 @@ class Journal:
                 raise AheadError(f"there is no position {after} yet; the head of epoch {self.epoch} is {self.head}")
             start = max(after, self.first - 1)
             last = min(self.head, start + MAX_LOOKED_AT)
-            found, through = self._select(start, last, limit, prefixes)
-        rows = tuple(row for row in found if isinstance(row, Row))
-        holes = {(row, row) for row in found if isinstance(row, int)}
-        if b"" in prefixes:
+            rows, broken, through = self._select(start, last, limit, prefixes)
+        holes = {(position, position) for position in broken}
+        if b"" in prefixes and len(rows) < through - start:
             holes.update(_holes(rows, start, through))
         holes.update((max(known.first, after + 1), min(known.last, through)) for known in self._damage)
         damaged = _merged(span for span in holes if span[0] <= span[1])
@@ -244,13 +243,14 @@ class Journal:
             through=through,
             more=through < self.head,
             damaged=damaged,
-            rows=rows,
+            rows=tuple(rows),
         )
 
-    def _select(self, start: int, last: int, limit: int, prefixes: Sequence[bytes]) -> tuple[list[Row | int], int]:
-        """Collect the rows of a page (a bare position where the checksum is wrong), and how far it looked."""
+    def _select(self, start: int, last: int, limit: int, prefixes: Sequence[bytes]) -> tuple[list[Row], list[int], int]:
+        """Collect the rows of a page, the positions of those whose checksum is wrong, and how far it looked."""
         condition, values = matching(prefixes)
-        rows: list[Row | int] = []
+        rows: list[Row] = []
+        broken: list[int] = []
         size = 0
         cursor = self._database.execute(
             f"SELECT {COLUMNS} FROM events WHERE position > ? AND position <= ?{condition} ORDER BY position LIMIT ?",  # noqa: S608 - constants
@@ -262,10 +262,10 @@ class Journal:
                 rows.append(Row(position, topic, encode_stamp_fast(self.epoch, position, recorded), envelope))
                 size += len(envelope)
             else:
-                rows.append(position)
-            if len(rows) >= limit or size >= MAX_PAGE_BYTES:
-                return rows, position
-        return rows, last
+                broken.append(position)
+            if len(rows) + len(broken) >= limit or size >= MAX_PAGE_BYTES:
+                return rows, broken, position
+        return rows, broken, last
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:

@@ -260,7 +260,7 @@ class Failure(Struct, frozen=True):
     message: str
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """One event as the journal holds it and as the feed carries it: its position and its three frames."""
 
     position: int

@@ -25,7 +25,7 @@ _WHERE = re.compile(r" - at `\$\.?(.*)`$")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
 
-class _Document(msgspec.Struct, kw_only=True, omit_defaults=True):
+class _Document(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """An envelope in CloudEvents' JSON format; attributes that it does not have are left out."""
 
     specversion: str
@@ -39,7 +39,7 @@ class _Document(msgspec.Struct, kw_only=True, omit_defaults=True):
     data: Any
 
 
-class _Sealed(msgspec.Struct):
+class _Sealed(msgspec.Struct, gc=False):
     """An envelope whose data is not looked into yet."""
 
     id: str

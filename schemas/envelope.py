@@ -20,7 +20,7 @@ SPECVERSION = "1.0"
 ROOTS = ("session", "launch", "process", "terminal", "request", "provider", "pin", "config", "actor", "bus", "transcript")
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One fact as its publisher said it.
 
     ``id`` is unique for ever (a re-sent event keeps it). ``source`` is ``/actor/<name>/<incarnation>``. ``subject`` is
@@ -39,7 +39,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     causationid: str | None = None
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """What a broker must read of an envelope, and all that it may read."""
 
     specversion: str
@@ -50,7 +50,7 @@ class Head(msgspec.Struct, frozen=True):
     time: str
 
 
-class Stamp(msgspec.Struct, frozen=True):
+class Stamp(msgspec.Struct, frozen=True, gc=False):
     """What the broker adds: the journal's epoch, the dense position from 1, and when it was recorded (RFC 3339)."""
 
     epoch: str
@@ -58,7 +58,7 @@ class Stamp(msgspec.Struct, frozen=True):
     recordedtime: str
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """A fact as the journal holds it."""
 
     stamp: Stamp
