@@ -48,7 +48,8 @@ from actors.gateway.moves import (
     UpstreamFailed,
 )
 from actors.gateway.outcomes import fail, refuse
-from actors.gateway.routing import Asker, Choice, Decision, Wanted, route
+from actors.gateway.route_terms import Asker, Choice, Decision, Wanted
+from actors.gateway.routing import route
 from actors.gateway.state import Exchange, Plan, Result, Stage, changed, listing_of, own_fields, policy, since
 from schemas.envelope import subject
 from schemas.events import Candidate, RequestRetried, RequestRouted

@@ -32,7 +32,7 @@ from actors.gateway.models import ASKED, SPOKEN, Entry, NotAListError, Shape, Wa
 from actors.gateway.moves import Problem
 from actors.gateway.own_answer import OwnAnswer
 from actors.gateway.providers import DISABLED, Providers, Upstream
-from actors.gateway.routing import Listing
+from actors.gateway.route_terms import Listing
 from actors.gateway.server import CallerConnection
 from actors.gateway.upstream import UpstreamError, UpstreamPool, request_head
 from schemas.config import ECHO, ServedDialect

@@ -23,7 +23,8 @@ from actors.gateway.advisers import HealthAdviser, SpendingAdviser
 from actors.gateway.health import Health, shown_time
 from actors.gateway.peek import Seen
 from actors.gateway.reload import Reload
-from actors.gateway.routing import Asker, Wanted, route
+from actors.gateway.route_terms import Asker, Wanted
+from actors.gateway.routing import route
 from actors.runtime import config_edit
 from actors.runtime.config_edit import EditRefusedError
 from actors.runtime.config_rows import pin_table, provider_table

@@ -13,7 +13,7 @@ from actors.gateway.attribution import Attribution, Standing
 from actors.gateway.fields import Fields
 from actors.gateway.health import Health, Outcome
 from actors.gateway.peek import Seen
-from actors.gateway.routing import Table
+from actors.gateway.route_terms import Table
 from actors.gateway.spending import GO_ON, Verdict
 from actors.gateway.usage import Reading
 

@@ -10,7 +10,7 @@ from typing import Final
 from actors.gateway import dialect
 from actors.gateway.admission import Refusal
 from actors.gateway.moves import Answer, Break, CallerLeft, Ended, Finish, Output, Own, Publish
-from actors.gateway.routing import SEVERAL
+from actors.gateway.route_terms import SEVERAL
 from actors.gateway.state import Exchange, Result, changed, listing_of, own_fields, timing
 from actors.gateway.usage import Reading
 from schemas.events import RequestCancelled, RequestCompleted, RequestFailed

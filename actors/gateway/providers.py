@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from actors.gateway.routing import Listing, Table
+from actors.gateway.route_terms import Listing, Table
 from actors.runtime.keys import KeyMissingError, Secret, read_keys
 from schemas.config import ECHO, Config, ConfigError, Provider
 from schemas.config_lines import line_of, shown

@@ -2,13 +2,9 @@
 
 Theory of operation
 -------------------
-One wish decides, the most specific that there is: a pin of the session, what its launch asked for, a pin of the terminal, a
-pin of the project (the longest folder), the default provider. A budget that switches comes before all of them. A pin that has
-expired does nothing, and the reason says so.
-
-Alternatives exist only where they were configured. The wanted provider comes first; then, unless the wish is a pin that says
-``fail`` or ``ask``, the providers of its group in the order of the file, and last the default provider with its group. A pin
-that says ``fail`` or ``ask`` means its provider and no other, not even one of its group.
+One wish decides (``wishes``). Alternatives exist only where they were configured. The wanted provider comes first; then,
+unless the wish is a pin that says ``fail`` or ``ask``, the providers of its group in the order of the file, and last the
+default provider with its group. A pin that says ``fail`` or ``ask`` means its provider and no other, not even one of its group.
 
 A candidate is passed over *for good* when it is not configured, disabled, without a key, does not serve the dialect, does not
 have the model, is stopped by a budget, or must not be sent what another account encrypted; and *for now* when its circuit is
@@ -29,132 +25,28 @@ Pure: the same arguments always give the same decision. Must not know requests, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.gateway.health import Health, standing
-from actors.gateway.peek import Seen
+from actors.gateway.route_terms import SEVERAL, Asker, Choice, Decision, Listing, Table, Wanted
 from actors.gateway.spending import GO_ON, Verdict
-from schemas.config import ECHO, Failover, Pin
+from actors.gateway.wishes import DEFAULT, Wish, pin_text, wish_of
 from schemas.events import Candidate, Dialect, PinDecisionNeeded
-from schemas.identity import SessionId
-from schemas.launch import LaunchRecord
-
-SEVERAL: Final = "*"
 
 _LINE: Final = 300
 _WORD: Final = 64
 _USUAL: Final = 256  # decisions that are remembered
 _STANDS_IN: Final = "stands in if the one before it fails"
 _UNTYPED: Final = ("openai.other", "unknown")
-_DEFAULT: Final = "the default provider"
-OnFailure = Literal["fallback", "fail", "ask"]
-
-
-# ------------------------------------------------------------------------------------------------------------ arguments
-
-
-class Listing(Struct, frozen=True):
-    """A provider as routing sees it; ``problem`` is empty when it can take requests, else says what is wrong and what to do.
-
-    ``account`` is whose encrypted content it can read: the provider's own name where nothing else is configured.
-    ``passthrough``: it is sent the caller's own login.
-    """
-
-    problem: str = ""
-    dialects: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    aliases: Mapping[str, str] = {}
-    group: str = ""
-    account: str = ""
-    passthrough: bool = False
-
-
-class Table(Struct, frozen=True):
-    """Every provider in the order of the file, every pin, and the rules; ``index`` is made from the pins.
-
-    ``usual`` are the decisions for requests of which nothing is special, by dialect and model.
-    """
-
-    listings: Mapping[str, Listing]
-    pins: tuple[Pin, ...] = ()
-    default: str = ECHO
-    failover: Failover = Failover()
-    index: Mapping[tuple[str, str], Pin] = {}
-    usual: dict[tuple[str, str | None], Decision] = {}
-
-    def __post_init__(self) -> None:
-        """Make the pins findable; of several for the same target the first in the file counts."""
-        index: dict[tuple[str, str], Pin] = {}
-        for pin in self.pins:
-            index.setdefault(_key(pin), pin)
-        msgspec.structs.force_setattr(self, "index", index)
-
-
-class Asker(Struct, frozen=True):
-    """Who asks; ``also`` are the session's older ids (``launch-…``, ``proc-…``)."""
-
-    session: SessionId | None = None
-    terminal: str | None = None
-    cwd: str | None = None
-    launch: LaunchRecord | None = None
-    also: tuple[str, ...] = ()
-
-
-class Wanted(Struct, frozen=True):
-    """What is asked for; ``owner`` is the account that answered this session last, empty when that is not known."""
-
-    dialect: Dialect
-    seen: Seen = Seen()
-    owner: str = ""
-
-    @property
-    def bound(self) -> bool:
-        """Tell whether something in it can be read by one account only."""
-        seen = self.seen
-        return self.owner != "" and (seen.encrypted > 0 or seen.compaction or seen.previous_response)
-
-
-# ------------------------------------------------------------------------------------------------------------ the decision
-
-
-class Choice(Struct, frozen=True):
-    """A provider to be asked, the model that it is sent instead of the one asked for, and whether reasoning is left out."""
-
-    provider: str
-    model: str | None = None
-    strip: bool = False
-
-
-class Decision(Struct, frozen=True):
-    """The providers to be asked, in order, and every candidate that was looked at. Without choices there is a ``refusal``.
-
-    ``pin`` is the pin that decided (``session:…``), ``code`` the refusal's; ``undecided`` is told when a pin's owner is asked.
-    """
-
-    choices: tuple[Choice, ...]
-    candidates: tuple[Candidate, ...]
-    reason: str
-    pin: str = ""
-    refusal: str = ""
-    code: str = "no_provider"
-    undecided: PinDecisionNeeded | None = None
-
-
-class _Wish(Struct, frozen=True):
-    provider: str
-    reason: str
-    model: str = ""
-    on_failure: OnFailure = "fallback"
-    pin: Pin | None = None
 
 
 class _Case(Struct, frozen=True):
     """Everything that one decision is made from."""
 
-    wish: _Wish
+    wish: Wish
     wanted: Wanted
     table: Table
     health: Health
@@ -184,7 +76,7 @@ def _route(  # noqa: PLR0917 - as above
     if verdict.stop:
         # The code is none of OpenAI's own: for `budget_reached` Codex shows words of its own instead of the reason.
         return Decision((), (), verdict.stop[:_LINE], refusal=verdict.stop, code="budget_spent")
-    wish, expired = _wish(asker, table, verdict, now)
+    wish, expired = wish_of(asker, table, verdict, now)
     case = _Case(wish, wanted, table, health, verdict, now)
     order = tuple(_order(case))
     looked = {name: _look(case, name) for name, _ in order}
@@ -201,68 +93,7 @@ def _route(  # noqa: PLR0917 - as above
         return _refused(case, looked, expired)
     reason = _reason(case, dict(order), looked, chosen[0], expired)
     candidates = tuple(_candidate(case, name, looked[name], chosen) for name, _ in order)
-    return Decision(tuple(_choice(case, name) for name in chosen), candidates, reason[:_LINE], _pin_text(wish.pin))
-
-
-# ------------------------------------------------------------------------------------------------------------ who decides
-
-
-def _wish(asker: Asker, table: Table, verdict: Verdict, now: float) -> tuple[_Wish, str]:
-    """Find the most specific wish, and say which more specific pins have expired."""
-    if verdict.switch_to:
-        return _Wish(verdict.switch_to, "a budget is spent"), ""
-    expired = ""
-    launch = asker.launch
-    for pin in _pins(asker, table):
-        if pin is None:
-            if launch is not None and launch.provider is not None:
-                return _Wish(launch.provider, f"asked for by {launch.launch}"), expired
-        elif pin.expires is not None and pin.expires.timestamp() <= now:
-            expired += f"; the pin of {_pin_text(pin)} has expired"
-        else:
-            return _Wish(pin.provider, f"pinned by {_pin_text(pin)}", pin.model, pin.on_failure, pin), expired
-    return _Wish(table.default, _DEFAULT), expired
-
-
-def _pins(asker: Asker, table: Table) -> Iterator[Pin | None]:
-    """Go through the pins that could decide, the most specific first; None is where the launch's wish stands."""
-    index = table.index
-    if index:
-        for name in (asker.session, *asker.also):
-            if name is not None and (pin := index.get(("session", name))) is not None:
-                yield pin
-    yield None
-    if index:
-        if asker.terminal is not None and (pin := index.get(("terminal", asker.terminal))) is not None:
-            yield pin
-        if asker.cwd is not None:
-            for folder in _upward(asker.cwd):
-                if (pin := index.get(("project", folder))) is not None:
-                    yield pin
-
-
-def _key(pin: Pin) -> tuple[str, str]:
-    return (pin.kind, folder_key(pin.target) if pin.kind == "project" else pin.target)
-
-
-def folder_key(path: str) -> str:
-    """Return the form in which folders are compared: no separator at the end, and Windows' paths without case."""
-    if path[1:2] == ":" or path.startswith("\\\\"):
-        path = path.replace("\\", "/").casefold()
-    return path.rstrip("/")
-
-
-def _upward(path: str) -> Iterator[str]:
-    """Go from a folder up to the root."""
-    folder = folder_key(path)
-    while folder:
-        yield folder
-        folder = folder.rpartition("/")[0]
-    yield ""
-
-
-def _pin_text(pin: Pin | None) -> str:
-    return "" if pin is None else f"{pin.kind}:{pin.target}"[:_LINE]
+    return Decision(tuple(_choice(case, name) for name in chosen), candidates, reason[:_LINE], pin_text(wish.pin))
 
 
 # ------------------------------------------------------------------------------------------------------------ who is asked
@@ -289,7 +120,7 @@ def _wanted(case: _Case) -> Iterator[tuple[str, str]]:
         return
     yield from _group(case.table, wish.provider)
     if wish.provider != default and not case.verdict.switch_to:
-        yield default, _DEFAULT
+        yield default, DEFAULT
         yield from _group(case.table, default)
 
 
@@ -408,13 +239,13 @@ def _refused(case: _Case, looked: Mapping[str, tuple[str, str]], expired: str) -
     if all(good == f"does not serve {dialect}" for good, _ in looked.values()):
         code, told = "dialect_not_served", f"{told}; {_would_serve(case)}"
     if wish.pin is not None and wish.on_failure == "fail":
-        text = f"{_pin_text(wish.pin)} is pinned to {wish.provider}, which cannot take this request ({told})"
+        text = f"{pin_text(wish.pin)} is pinned to {wish.provider}, which cannot take this request ({told})"
         text += "; change or remove the pin (tabwire pin, tabwire unpin), or let it fall back (--on-failure fallback)"
         code = "pin_failed"
     else:
         text = f"no provider can take this request ({told})"
     reason = f"{text}{expired}"[:_LINE]
-    return Decision((), candidates, reason, _pin_text(wish.pin), text + expired, code)
+    return Decision((), candidates, reason, pin_text(wish.pin), text + expired, code)
 
 
 def _would_serve(case: _Case) -> str:
@@ -426,7 +257,7 @@ def _would_serve(case: _Case) -> str:
 
 def _others(case: _Case, preferred: str) -> tuple[str, ...]:
     """Name those that could take the request if the pin allowed it."""
-    open_case = msgspec.structs.replace(case, wish=msgspec.structs.replace(case.wish, on_failure="fallback"))
+    open_case = replace(case, wish=replace(case.wish, on_failure="fallback"))
     names = (name for name, _ in _order(open_case) if name != preferred)
     return tuple(name[:_WORD] for name in names if _look(open_case, name) == ("", ""))
 
@@ -436,7 +267,7 @@ def _ask(asker: Asker, case: _Case, looked: Mapping[str, tuple[str, str]], other
     assert pin is not None  # noqa: S101 - only pins ask
     name, (good, later) = next(iter(looked.items()))
     why = good or later
-    text = f"{_pin_text(pin)} is pinned to {wish.provider}, which cannot take this request ({why}), and you are to decide: "
+    text = f"{pin_text(pin)} is pinned to {wish.provider}, which cannot take this request ({why}), and you are to decide: "
     choices = "".join(f"`tabwire pin {pin.target} {other}`, " for other in others[:3])
     text += f"{choices}`tabwire unpin {pin.target}`, or wait for {wish.provider}"
     needed = PinDecisionNeeded(
@@ -449,4 +280,4 @@ def _ask(asker: Asker, case: _Case, looked: Mapping[str, tuple[str, str]], other
     )
     candidates = (_candidate(case, name, (good, later), [""]),)
     reason = f"{text}{expired}"[:_LINE]
-    return Decision((), candidates, reason, _pin_text(pin), text + expired, "pin_undecided", needed)
+    return Decision((), candidates, reason, pin_text(pin), text + expired, "pin_undecided", needed)

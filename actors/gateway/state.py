@@ -18,7 +18,7 @@ from actors.gateway.claims import Claims
 from actors.gateway.head import Head
 from actors.gateway.moves import Output
 from actors.gateway.peek import Seen
-from actors.gateway.routing import Choice, Decision, Listing, Table
+from actors.gateway.route_terms import Choice, Decision, Listing, Table
 from schemas.envelope import subject
 from schemas.events import RequestReceived, Timing
 from schemas.identity import RequestId, SessionId

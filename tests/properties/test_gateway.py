@@ -25,7 +25,7 @@ from actors.gateway.exchange import begin, step
 from actors.gateway.fields import Fields
 from actors.gateway.head import read_head, read_target
 from actors.gateway.peek import Seen, look
-from actors.gateway.routing import Listing, Table
+from actors.gateway.route_terms import Listing, Table
 from actors.gateway.usage import Reading, StreamMeter
 from schemas import events as e
 from schemas.codec import convert, encode, parse

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from actors.gateway.health import Block, Circuit, Health, standing
 from actors.gateway.peek import Seen
-from actors.gateway.routing import SEVERAL, Asker, Decision, Listing, Table, Wanted, route
+from actors.gateway.route_terms import SEVERAL, Asker, Decision, Listing, Table, Wanted
+from actors.gateway.routing import route
 from actors.gateway.spending import Verdict
 from schemas.codec import convert, encode, parse
 from schemas.config import Failover, Pin

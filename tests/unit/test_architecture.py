@@ -36,6 +36,7 @@ THIRD_PARTY = {
         "bus.",
         *(f"actors.{name}." for name in ("bridge", "bridges", "discovery", "gateway", "rollout", "transcripts")),
         *(f"actors.runtime.{name}" for name in ("checkpoint", "config_edit", "config_text")),
+        "actors.cli.chat_view",
         "actors.registry.state",
     ),
     "orjson": ("schemas.", "actors."),
@@ -81,7 +82,10 @@ PURE = (
         f"actors.registry.{name}"
         for name in ("ledger", "ledger_rows", "preferences", "quotas", "tables", "transcripts", "usage")
     ),
-    *(f"actors.gateway.{name}" for name in ("attribution", "claims", "dialect", "exchange", "hook_report", "routing", "usage")),
+    *(
+        f"actors.gateway.{name}"
+        for name in ("attribution", "claims", "dialect", "exchange", "hook_report", "route_terms", "routing", "usage", "wishes")
+    ),
     *(f"actors.gateway.{name}" for name in ("attempts", "keeping", "moves", "outcomes", "state")),
     "actors.gateway.differences",
     *(f"actors.gateway.{name}" for name in ("forwarding", "head", "models", "peek", "readings", "rewriting")),
@@ -96,6 +100,7 @@ PURE = (
     *(f"actors.probe.{name}" for name in ("always_survey", "by_tuple", "macos.records")),
     *(f"actors.runtime.{name}" for name in ("config_rows", "config_text", "contract")),
     "actors.supervisor.supervision",
+    *(f"actors.cli.chat_{name}" for name in ("desk", "join", "line", "pieces", "text", "view")),
 )
 IMPURE = {"time", "random", "secrets", "os", "logging", "structlog", "anyio", "asyncio", "socket", "threading", "subprocess"}
 

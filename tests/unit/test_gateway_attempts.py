@@ -10,7 +10,7 @@ import pytest
 from actors.gateway import moves
 from actors.gateway.fields import Fields
 from actors.gateway.peek import Seen
-from actors.gateway.routing import SEVERAL, Listing, Table
+from actors.gateway.route_terms import SEVERAL, Listing, Table
 from actors.gateway.usage import Reading
 from schemas.config import Failover, Pin
 from schemas.identity import TerminalKey

@@ -15,7 +15,7 @@ from actors.gateway.fields import Fields
 from actors.gateway.head import Head, read_head
 from actors.gateway.health import Outcome
 from actors.gateway.peek import Seen
-from actors.gateway.routing import Listing, Table
+from actors.gateway.route_terms import Listing, Table
 from actors.gateway.state import Exchange
 from actors.gateway.usage import Reading
 from schemas import events as e

@@ -9,7 +9,8 @@ import pytest
 
 from actors.gateway.health import Block, Circuit, Health
 from actors.gateway.peek import Seen
-from actors.gateway.routing import SEVERAL, Asker, Choice, Decision, Listing, Table, Wanted, route
+from actors.gateway.route_terms import SEVERAL, Asker, Choice, Decision, Listing, Table, Wanted
+from actors.gateway.routing import route
 from actors.gateway.spending import GO_ON, Verdict
 from schemas.config import Failover, Pin
 from schemas.identity import LaunchId, ProcessKey, SessionId
