@@ -69,6 +69,7 @@ PURE = (
     *(f"actors.bridges.{name}" for name in ("course", "hearing", "parts", "rows", "session", "terms", "turns")),
     *(f"actors.bridge.{name}" for name in ("adapter", "agent_says", "approvals", "contract", "conversation", "hub_asks")),
     *(f"actors.bridge.{name}" for name in ("pieces", "progress", "state", "turns")),
+    *(f"actors.bridge.adapters.codex{name}" for name in ("", "_answers", "_asks", "_items", "_state", "_told", "_wire")),
     *(
         f"schemas.events.{name}"
         for name in ("actors", "bridges", "processes", "providers", "requests", "sessions", "transcripts", "values")
