@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from actors.bridge import adapter as seam
 from actors.bridge.adapters import claude
@@ -25,7 +25,8 @@ PLACE = "/home/dev/tabwire"
 HAIKU = "claude-haiku-4-5"
 _LEFT_OUT = frozenset(
     """tools mcp_servers slash_commands terminal_slash_commands agents skills plugins commands output_styles account
-    available_output_styles user_output_styles_dir modelUsage subagent_stats model_usage_since_last_result feedback_mode""".split()
+    available_output_styles user_output_styles_dir modelUsage subagent_stats model_usage_since_last_result
+    feedback_mode""".split()  # noqa: SIM905 - a list to read
 )
 Scene = Callable[["Stage"], None]
 
@@ -37,7 +38,7 @@ def _call(tool: str, **arguments: Any) -> str:
 class Stage(Driven):
     """Claude Code on a stage of its own."""
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         super().__enter__()
         self.turns = 0
         return self
@@ -61,8 +62,7 @@ class Stage(Driven):
             found = output.piece if isinstance(output, seam.Say) else None
             return found if isinstance(found, TurnEnded) and found.turn == turn else None
 
-        found = next((one for one in map(ended, ()) if one), None)
-        return found or self.until(ended)
+        return self.until(ended)
 
     def change(self, **wanted: str) -> None:
         self.give(seam.Change(**wanted))
@@ -162,10 +162,10 @@ def commands(stage: Stage) -> None:
     stage.turn("/compact")
     stage.turn("/status")
     stage.turn(" ")
-    stage.prompt("said twice")
+    stage.prompt("[echo say=hi] said twice")
     stage.piece(TurnEnded)
     stage.turns -= 1
-    stage.prompt("said twice")
+    stage.prompt("[echo say=hi] said twice")
     stage.piece(TurnEnded)
 
 

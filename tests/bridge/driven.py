@@ -31,6 +31,7 @@ class Driven:
         self.beginning = beginning
         self.tape: list[dict[str, Any]] = []
         self.outputs: list[seam.Output] = []
+        self._seen = 0
         self._state = adapter.begin(beginning)
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
@@ -67,15 +68,16 @@ class Driven:
         self._step(input_)
 
     def until(self, found: Callable[[seam.Output], _O | None]) -> _O:
-        """Take lines until the adapter says the wanted thing."""
+        """Take lines until the adapter says the wanted thing; what was looked at is not looked at again."""
         while True:
+            while self._seen < len(self.outputs):
+                self._seen += 1
+                if (wanted := found(self.outputs[self._seen - 1])) is not None:
+                    return wanted
             line = self._lines.get(timeout=DEADLINE)
             assert line is not None, f"the agent ended; last: {self.outputs[-3:]}"
             self.tape.append({"read": line.decode()})
-            came = self._step(seam.LineCame(line))
-            for output in came:
-                if (wanted := found(output)) is not None:
-                    return wanted
+            self._step(seam.LineCame(line))
 
     def output(self, kind: type[_O]) -> _O:
         return self.until(lambda output: output if isinstance(output, kind) else None)
@@ -88,7 +90,7 @@ class Driven:
 
         return self.until(found)
 
-    def _step(self, input_: seam.Input) -> tuple[seam.Output, ...]:
+    def _step(self, input_: seam.Input) -> None:
         self._state, outputs = self.adapter.step(self._state, input_)
         assert self.process.stdin is not None
         for output in outputs:
@@ -96,7 +98,6 @@ class Driven:
             if isinstance(output, seam.Write):
                 self.tape.append({"wrote": output.line.decode().rstrip("\n")})
                 self.process.stdin.write(output.line)
-        return outputs
 
     def _read(self) -> None:
         assert self.process.stdout is not None
