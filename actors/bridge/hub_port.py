@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from actors.bridge.contract import MAX_DOWN, Begin, BridgeContractError, Down, Up, decode_down, encode_line
+from actors.bridge.contract import MAX_DOWN, Ask, Begin, BridgeContractError, Down, Up, decode_down, encode_line
 from actors.bridge.pieces import merged
 from actors.bridge.pipes import Lines, Outlet, TooLong, Valve, read_chunks
 from actors.runtime.redaction import register_secret
@@ -25,7 +25,7 @@ _MARK: Final = "…".encode()
 class Came:
     """A line of the hub, which holds ``size`` bytes of the valve until they are given back."""
 
-    line: Down = field(repr=False)
+    line: Ask = field(repr=False)
     size: int
 
 
@@ -120,6 +120,8 @@ class HubPort:
 
     def _hand_on(self, line: bytes | TooLong, tell: Callable[[Came | Gone], None]) -> None:
         said = _read(line)
+        if isinstance(said, Begin):
+            raise BridgeContractError("a second begin")
         size = len(line) if isinstance(line, bytes) else 0
         if self.valve.enter(size):
             tell(Came(said, size))

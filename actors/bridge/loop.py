@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 One queue brings everything; the loop waits for nothing else, until the next deadline or beat. While the hub is slow to read,
 nothing more is taken from the agent, which then waits for its own pipe; answers, deadlines and beats go on. An agent
-that reads nothing for ``STUCK_SECONDS``, or lets more than ``MAX_UNREAD`` bytes wait, is ended.
+that reads nothing for ``Terms.stuck`` seconds, or lets more than ``MAX_UNREAD`` bytes wait, is ended.
 
 When the agent's process has ended, its last lines are still taken; then what it left behind is ended, and the conversation is
 told. Must not know any agent, nor what may be told to whom.
@@ -22,7 +22,7 @@ from typing import Any, Final
 from actors.bridge import adapter as seam
 from actors.bridge import conversation
 from actors.bridge.agent_process import AgentProcess, Died, Output, OutputEnded
-from actors.bridge.contract import BEAT_SECONDS, Beat, Begin, Over, Up
+from actors.bridge.contract import BEAT_SECONDS, Beat, Over, Up
 from actors.bridge.hub_port import Came, Gone, HubPort
 from actors.bridge.log import Log
 from actors.bridge.pipes import TooLong
@@ -31,7 +31,6 @@ from actors.bridge.survivors import reap
 from actors.runtime.redaction import redact
 
 MAX_UNREAD: Final = 33_554_432
-STUCK_SECONDS: Final = 30.0
 LAST_LINES: Final = 0.3
 _AT_ONCE: Final = 64
 _WORDS: Final = 2_000
@@ -99,9 +98,6 @@ class Loop:
                 self._step(seam.LineSkipped(line.length, line.head) if isinstance(line, TooLong) else seam.LineCame(line))
                 self._agent.valve.leave(size)
             case Came(line=line, size=size):
-                if isinstance(line, Begin):
-                    self._step(HubGone())
-                    raise ValueError("the hub said begin twice")  # noqa: TRY004 - what it is of is right, not when
                 self._step(line)
                 self._hub.valve.leave(size)
             case OutputEnded():
@@ -126,7 +122,7 @@ class Loop:
         deadline = conversation.next_deadline(self._state)
         if deadline is not None and now >= deadline:
             self._step(Tick())
-        if now >= self._beat_at:
+        if now >= self._beat_at and self._state.phase != "over":
             self._beat_at = now + BEAT_SECONDS
             if self._hub.idle:  # a pipe that is full holds beats enough
                 self._told.append(Beat(queued=self._state.queued))
@@ -141,7 +137,7 @@ class Loop:
         if self._hub.broken:
             self._step(HubGone())
         seconds, pending = self._agent.stdin.stuck(), self._agent.stdin.pending
-        if self._died_at is None and (seconds > STUCK_SECONDS or pending > MAX_UNREAD):
+        if self._died_at is None and (seconds > self._state.terms.stuck or pending > MAX_UNREAD):
             self._step(Stuck(seconds))
 
     # ------------------------------------------------------------------------------------------------ out

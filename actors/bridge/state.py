@@ -32,7 +32,8 @@ class Terms:
     """How long anything may take, in seconds.
 
     ``patience``: an approval's answer; ``greeting``: the agent's; ``interrupt``: the end of a turn behind it; ``operation``: a
-    change or a clear; after ``quiet`` without a word in a turn that uses no tool, the status says so.
+    change or a clear; ``stuck``: until it reads what it is told. After ``quiet`` without a word in a turn that uses no tool,
+    the status says so.
     """
 
     patience: float = 300.0
@@ -40,6 +41,7 @@ class Terms:
     interrupt: float = 10.0
     operation: float = 60.0
     quiet: float = 120.0
+    stuck: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,12 +40,13 @@ _U = TypeVar("_U")
 class BridgeProcess:
     """A bridge that is told what to do and whose lines are kept."""
 
-    def __init__(self, *words: str, cwd: Path, command: tuple[str, ...] = (), **terms: float) -> None:
+    def __init__(self, *words: str, cwd: Path, command: tuple[str, ...] = (), deaf: bool = False, **terms: float) -> None:
         self.argv = command or (sys.executable, "-m", "tests.bridge.child", json.dumps(terms))
         if terms and command:
             raise ValueError("terms are the test child's alone")
         self.words = words
         self.cwd = cwd
+        self.deaf = deaf
         self.lines: list[Up] = []
         self.log = bytearray()
         self._asks = 0
@@ -56,9 +57,14 @@ class BridgeProcess:
             self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, bufsize=0
         )
         self._threads = [threading.Thread(target=one, daemon=True) for one in (self._read, self._read_log)]
-        for thread in self._threads:
+        for thread in self._threads[self.deaf :]:
             thread.start()
         return self
+
+    def hear(self) -> None:
+        """Begin to read what it says, for one that was ``deaf``."""
+        self.deaf = False
+        self._threads[0].start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.hang_up()
@@ -67,8 +73,10 @@ class BridgeProcess:
         finally:
             self.process.kill()
             self.process.wait()
-            for thread in self._threads:
+            for thread in self._threads[self.deaf :]:
                 thread.join(DEADLINE)
+            if self.deaf and self.process.stdout is not None:
+                self.process.stdout.close()
             if kind is not None:
                 sys.stderr.write(self.log.decode(errors="replace"))
 
@@ -152,7 +160,10 @@ class BridgeProcess:
     def until(self, found: Callable[[Up], _U | None]) -> _U:
         """Take lines until one is the wanted one."""
         while True:
-            line = self._came.get(timeout=DEADLINE)
+            try:
+                line = self._came.get(timeout=DEADLINE)
+            except queue.Empty:
+                raise AssertionError(f"nothing came: {self.lines[-3:]}; {self.log.decode(errors='replace')}") from None
             if line is None:
                 raise AssertionError(f"the bridge ended before that: {self.lines[-3:]}; {self.log.decode(errors='replace')}")
             if not isinstance(line, Beat):

@@ -102,7 +102,7 @@ def _read(state: State, line: bytes) -> tuple[State, tuple[Output, ...]]:
     try:
         said: dict[str, Any] = json.loads(line)
         what = said.pop("say")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return state, (Note(f"a line of {len(line)} bytes that is none of ours"),)
     match what:
         case "ended":
@@ -114,7 +114,7 @@ def _read(state: State, line: bytes) -> tuple[State, tuple[Output, ...]]:
             return state, _outputs(state, what, said)
 
 
-def _outputs(state: State, what: str, said: dict[str, Any]) -> tuple[Output, ...]:  # noqa: C901, PLR0911 - one a case
+def _outputs(state: State, what: str, said: dict[str, Any]) -> tuple[Output, ...]:  # noqa: C901, PLR0911, PLR0912 - one a case
     match what:
         case "greeted":
             return (Greeted(version="1.0", modes=FACTS.modes, models=("m1", "m2"), model="m1", mode="careful"),)
@@ -139,6 +139,8 @@ def _outputs(state: State, what: str, said: dict[str, Any]) -> tuple[Output, ...
             )
         case "wait":
             return (Wait(name=said["name"], seconds=said["seconds"]),)
+        case "boom":
+            raise KeyError("what the adapter did not foresee")
         case "fail":
             return (Fail(code=said["code"], message=said["message"], resumable=said.get("resumable", True)),)
         case _:

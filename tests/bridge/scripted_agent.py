@@ -5,6 +5,7 @@ A prompt is lines of ``word rest``; its arguments are done before the greeting i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -45,7 +46,8 @@ def descendant(rest: str) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     words = [sys.executable, "-I", "-c", code]
     if rest == "orphan":
-        again = f"import subprocess; print(subprocess.Popen({words!r}, start_new_session=True, close_fds=True).pid, flush=True)"
+        apart = "start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL"
+        again = f"import subprocess; print(subprocess.Popen({words!r}, {apart}).pid, flush=True)"
         child = subprocess.run([sys.executable, "-I", "-c", again], check=True, capture_output=True, text=True)
         pid = int(child.stdout)
     else:
@@ -121,7 +123,10 @@ def main() -> None:
                 say(say="identified", id=f"c{number}")
             case "prompt":
                 try:
-                    obey(message["text"])
+                    if message["text"].startswith("digest"):
+                        say(say="text", text=hashlib.sha256(message["text"].encode()).hexdigest())
+                    else:
+                        obey(message["text"])
                     say(say="ended", outcome="completed")
                 except InterruptedError:
                     say(say="ended", outcome="interrupted")

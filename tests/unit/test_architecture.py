@@ -66,9 +66,10 @@ PURE = (
     *(f"schemas.{name}" for name in ("config_lines", "config_reader", "config_rules")),
     *(f"schemas.{name}" for name in ("launch", "prices", "rows", "upcast")),
     "actors.gateway.spending",
-    *(f"actors.bridges.{name}" for name in ("course", "hearing", "parts", "rows", "session", "terms", "turns")),
+    *(f"actors.bridges.{name}" for name in ("course", "hearing", "parts", "review", "rows", "session", "terms", "turns")),
     *(f"actors.bridge.{name}" for name in ("adapter", "agent_says", "approvals", "contract", "conversation", "hub_asks")),
     *(f"actors.bridge.{name}" for name in ("pieces", "progress", "state", "turns")),
+    *(f"actors.bridge.adapters.claude{part}" for part in ("", "_asks", "_lines", "_state", "_turn")),
     *(f"actors.bridge.adapters.codex{name}" for name in ("", "_answers", "_asks", "_items", "_state", "_told", "_wire")),
     *(
         f"schemas.events.{name}"
@@ -95,7 +96,9 @@ PURE = (
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
     *(f"actors.discovery.{name}" for name in ("account", "codex_daemon", "endpoints", "holdings", "portrait", "terms")),
     "actors.discovery.websocket",
-    *(f"actors.transcripts.{name}" for name in ("claude", "codex", "codex_limits", "facts", "lines", "story", "tree")),
+    *(f"actors.transcripts.{name}" for name in ("claude", "claude_messages", "codex", "codex_limits", "facts")),
+    *(f"actors.transcripts.{name}" for name in ("lines", "story", "tree")),
+    *(f"actors.transcripts.{name}" for name in ("claude_turns", "codex_turns", "gathering", "pieces")),
     *(f"actors.rollout.{name}" for name in ("announcing", "looking", "tracking", "waiting")),
     *(f"actors.probe.windows.{name}" for name in ("command_line", "layout", "tables")),
     *(f"actors.probe.{name}" for name in ("always_survey", "by_tuple", "macos.records")),
