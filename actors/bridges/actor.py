@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import anyio
+import anyio.to_thread
 
+from actors.bridges.agents import facts
 from actors.bridges.commands import Commands
 from actors.bridges.shell import Hub
 from actors.probe import choose_probe
@@ -23,9 +25,10 @@ async def serve(actor: Actor) -> None:
         hub = Hub(actor, client, outbox, tasks, choose_probe())
         await hub.recall()
         commands.serve(hub)
-        for work in (outbox.run, hub.streams.run, hub.write_records, hub.resume, hub.keep_time):
+        for work in (outbox.run, hub.streams.run, hub.keeping.run, hub.resume, hub.keep_time):
             tasks.start_soon(work)
         actor.ready(sessions=len(hub.sessions))
+        tasks.start_soon(anyio.to_thread.run_sync, facts)  # so that the first start need not wait for what adapters load
         await actor.stopping.wait()
         with anyio.CancelScope(shield=True):
             await hub.end()

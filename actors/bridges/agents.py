@@ -45,15 +45,25 @@ class _Mark:
     modified: int
 
 
-@cache
 def facts() -> Mapping[str, AgentFacts]:
     """Return what is known of each agent, by its name."""
-    found = {}
+    return _adapters()[0]
+
+
+@cache
+def _adapters() -> tuple[Mapping[str, AgentFacts], Mapping[str, str]]:
+    """Load every adapter; one that cannot be loaded costs only its own agent, and the second part says why."""
+    found, broken = {}, {}
     for module in pkgutil.iter_modules(adapters.__path__, f"{adapters.__name__}."):
-        known = getattr(importlib.import_module(module.name), "FACTS", None)
-        if isinstance(known, AgentFacts) and module.name.rpartition(".")[2] == known.agent:
-            found[known.agent] = known
-    return dict(sorted(found.items()))
+        name = module.name.rpartition(".")[2]
+        try:
+            known = getattr(importlib.import_module(module.name), "FACTS", None)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the adapter's, and is shown
+            broken[name] = f"its adapter cannot be loaded: {type(error).__name__}: {error}"
+            continue
+        if isinstance(known, AgentFacts) and name == known.agent:
+            found[name] = known
+    return dict(sorted(found.items())), broken
 
 
 def find_program(known: AgentFacts, wanted: str, environ: Mapping[str, str]) -> str:
@@ -89,6 +99,8 @@ class Agents:
             async with anyio.create_task_group() as tasks:
                 for one in known.values():
                     tasks.start_soon(self._look, one, rows)
+            for name, problem in _adapters()[1].items():
+                rows[name] = AgentRow(agent=name, protocol="", problem=problem)
             return AgentTable(agents=tuple(rows[name] for name in sorted(rows)))
 
     async def _look(self, known: AgentFacts, rows: dict[str, AgentRow]) -> None:

@@ -53,7 +53,8 @@ class BridgeProcess:
             self._process = process
             if self._killed:
                 process.kill()
-            yield process
+            with self._down, self._lines:
+                yield process
 
     def write(self, line: Down) -> bool:
         """Put a line in its queue; False when there is no room, since it does not read.

@@ -65,7 +65,7 @@ from schemas.events.bridges import BridgeEnded, BridgeSettingsChanged, BridgeSta
 
 STOPPED: Final = "Tabwire stopped; the session is taken up again when it runs"
 _LOST: Final = "the bridge ended before it answered; ask again"
-_AWAY: Final = "the agent is being started again; ask again in a moment"
+_AWAY: Final = "the agent is being started; ask again in a moment"
 _OVER: Final = "this session has ended"
 
 
@@ -108,7 +108,7 @@ def _ask(course: Course, given: Sent | Interrupted | Answered | Changed | Cleare
     elif isinstance(given, Sent):
         _send(course, given)
     elif course.it.phase != "running":
-        course.settle(given.ask, "restarting", _AWAY)
+        course.settle(given.ask, "starting", _AWAY)
     elif isinstance(given, Interrupted):
         if given.queued:
             course.set(dropping=given.ask, dropped=tuple(one.turn for one in course.it.messages))

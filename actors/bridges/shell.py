@@ -31,6 +31,7 @@ from actors.bridge.contract import Ask, Begin, BridgeContractError, Up
 from actors.bridges import records
 from actors.bridges.agents import Agents
 from actors.bridges.children import Children
+from actors.bridges.keeping import Keeping
 from actors.bridges.pins import Pins
 from actors.bridges.process import COMMAND, BridgeProcess
 from actors.bridges.session import STOPPED, step
@@ -123,13 +124,10 @@ class Hub:
         self._asked: dict[int, _Asked] = {}
         self._asks = 0
         self._starting = anyio.CapacityLimiter(STARTING)
-        self._unwritten: dict[LaunchId, None] = {}
-        self._write_wanted = anyio.Event()
-        self._written = anyio.Event()
+        self.keeping = Keeping(actor.paths, self.sessions, actor.log)
         self._changed = anyio.Event()
         self.streams = Streams(client)
         self._recalled: list[records.Record] = []
-        self._trouble = ""
         self._said = ""
 
     # ------------------------------------------------------------------------------------------------ inputs and orders
@@ -190,8 +188,7 @@ class Hub:
             case Settle(ask=ask, code=code, message=message):
                 self._settle(ask, code, message)
             case Keep() | Forget():
-                self._unwritten[launch] = None
-                self._write_wanted.set()
+                self.keeping.want(launch)
             case Start():
                 self._tasks.start_soon(self._run_bridge, launch)
             case Kill():
@@ -219,16 +216,15 @@ class Hub:
 
     async def _run_bridge(self, launch: LaunchId) -> None:
         """Run one bridge of a session from its start to its end."""
-        session = self.sessions[launch]
         bridge = BridgeProcess(self.children, self._command, partial(self._heard, launch), self.log.bind(launch=launch))
         self._bridges[launch] = bridge
         code: int | None = None
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with self._starting:
-                    await self._saved(launch)
+                    await self.keeping.saved(launch)
                     process = await stack.enter_async_context(bridge.running())
-                    begin, spawned = await self._launched(session, process.pid)
+                    begin, spawned = await self._launched(self.sessions[launch], process.pid)
                 bridge.write(begin)
                 self.take(launch, spawned)
                 code = await bridge.listen(process)
@@ -288,38 +284,7 @@ class Hub:
         )
         return begin, Spawned(process=key, launch=record.launch)
 
-    # ------------------------------------------------------------------------------------------------ records
-
-    async def _saved(self, launch: LaunchId) -> None:
-        """Wait until what is known of a session is on disk."""
-        while launch in self._unwritten:
-            await self._written.wait()
-
-    async def write_records(self) -> None:
-        """Write and remove records as it is wanted, for ever; the latest state of each session, in one thread."""
-        while True:
-            await self._write_wanted.wait()
-            self._write_wanted = anyio.Event()
-            await self.write_down()
-
-    async def write_down(self) -> None:
-        """Write what is not written yet."""
-        while self._unwritten:
-            launch = next(iter(self._unwritten))
-            del self._unwritten[launch]
-            session = self.sessions.get(launch)
-            try:
-                if session is None or (session.phase == "ended" and not session.keep):
-                    await anyio.to_thread.run_sync(records.remove, self.paths, launch)
-                else:
-                    await anyio.to_thread.run_sync(records.write, self.paths, records.record_of(session))
-            except OSError as error:
-                self._trouble = f"sessions cannot be written down: {error}"
-                self.log.error("a session cannot be written down", launch=launch, reason=str(error))  # noqa: TRY400 - expected
-            else:
-                self._trouble = ""
-            self._written.set()
-            self._written = anyio.Event()
+    # ------------------------------------------------------------------------------------------------ sessions of before
 
     async def recall(self) -> None:
         """Know the sessions of before."""
@@ -379,7 +344,7 @@ class Hub:
 
     def _forget(self, now: float) -> None:
         """Let go of sessions that have ended a while ago, and of the oldest of too many."""
-        over = [one for one in self.sessions.values() if one.phase == "ended" and one.launch not in self._unwritten]
+        over = [one for one in self.sessions.values() if one.phase == "ended" and not self.keeping.wanted(one.launch)]
         over.sort(key=lambda one: one.ended)
         for place, one in enumerate(over):
             if now - one.ended > ENDED_SECONDS or len(over) - place > KEPT_ENDED:
@@ -387,9 +352,9 @@ class Hub:
 
     def _say_status(self) -> None:
         lost = self.streams.dropped
-        note = "; ".join(filter(None, (self._trouble, f"{lost} frames of streams were dropped" if lost else "")))
+        note = "; ".join(filter(None, (self.keeping.trouble, f"{lost} frames of streams were dropped" if lost else "")))
         if note != self._said:
-            self._actor.status("degraded" if self._trouble else "ready", note)
+            self._actor.status("degraded" if self.keeping.trouble else "ready", note)
             self._said = note
 
     async def end(self) -> None:
@@ -401,7 +366,7 @@ class Hub:
                 await self._changed.wait()
         for bridge in self._bridges.values():
             bridge.kill()
-        await self.write_down()
+        await self.keeping.write_down()
         await self.streams.drain(END_SECONDS)
         await self._outbox.drain(END_SECONDS)
 
