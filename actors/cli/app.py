@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from actors.cli import app_routing, complete
+from actors.cli import app_bridges, app_routing, complete
 from actors.cli.failures import EXIT_CODES, INTERRUPTED, OK
 
 app = typer.Typer(
@@ -119,7 +119,8 @@ def sessions(
         table.show_sessions(json=json, everything=everything)
 
 
-app_routing.register(app)  # here, since help lists commands in this order
+app_bridges.register(app)  # here, since help lists commands in this order
+app_routing.register(app)
 
 
 @app.command(epilog=EXIT_CODES)

@@ -18,6 +18,16 @@ def sessions(incomplete: str) -> list[str]:
     return _offered(_sessions(), incomplete)
 
 
+def bridges(incomplete: str) -> list[str]:
+    """Offer driven sessions."""
+    return _offered(_bridges(), incomplete)
+
+
+def driven_agents(incomplete: str) -> list[str]:
+    """Offer the agents that can be driven."""
+    return _offered(iter(("codex", "claude", "auggie", "gemini", "opencode", "qwen")), incomplete)
+
+
 def history(incomplete: str) -> list[str]:
     """Offer past sessions from agents' own files, the latest changed first."""
     return _offered(_history(), incomplete)
@@ -81,6 +91,15 @@ def _sessions() -> Iterator[str]:
 
     for row in bus.ask(ListSessions()).sessions:
         yield from reversed(names_of(row))
+
+
+def _bridges() -> Iterator[str]:
+    from actors.cli import bus  # noqa: PLC0415
+    from actors.cli.chat_session import ask  # noqa: PLC0415
+    from schemas.commands.bridges import ListBridges  # noqa: PLC0415
+
+    for row in bus.with_client(lambda client: ask(client, ListBridges())).bridges:
+        yield from dict.fromkeys((row.session, row.launch))
 
 
 def _history() -> Iterator[str]:
