@@ -7,15 +7,15 @@ never raises and never waits: an unknown type, a fact about something never seen
 not refused. An event at or before the
 state's position is a repetition and changes nothing. A new epoch is another journal: everything known is void.
 
-Facts only add statements to the tables (``requests``, ``lifetimes``, ``conversations``, ``transcripts``); what follows from
-them is asked of ``judgement``, ``status`` and ``links``, so that the order of independent sources does not matter. At the end
-of each event the conversations with new or changed claims are settled (``identity``); then, for the sessions whose standing
-may have changed, ``effects`` compares what follows with what was announced. The registry's own
+Facts only add statements to the tables (``requests``, ``lifetimes``, ``conversations``, ``transcripts``, ``bridges``); what
+follows from them is asked of ``judgement``, ``status`` and ``links``, so that the order of independent sources does not
+matter. At the end of each event the conversations with new or changed claims are settled (``identity``); then, for the
+sessions whose standing may have changed, ``effects`` compares what follows with what was announced. The registry's own
 ``session.*`` facts are folded like all others: they are what was announced (``announced``). An effect is therefore returned
 again until its own announcement is folded; its id stays the same, and the journal keeps it once.
 
-Who may say what: ``session.*`` is the registry's alone; ``request.*``, ``process.*``, ``transcript.*`` and ``hook.*`` are
-actors'. Others' are counted and set aside.
+Who may say what: ``session.*`` is the registry's alone; ``request.*``, ``process.*``, ``transcript.*``, ``hook.*`` and
+``bridge.*`` are actors'. Others' are counted and set aside.
 
 Pure: no clock, randomness, environment or logging.
 """
@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from actors.registry import announced, conversations, lifetimes, requests, transcripts
+from actors.registry import announced, bridges, conversations, lifetimes, requests, transcripts
 from actors.registry.effects import NOTHING, Effect, owed, pending
 from actors.registry.forgetting import sweep
 from actors.registry.identity import settle_all
@@ -36,6 +36,16 @@ from schemas.events import (
     EVENTS,
     ActorExited,
     ActorStarted,
+    BridgeApprovalRequested,
+    BridgeApprovalResolved,
+    BridgeEnded,
+    BridgeFailed,
+    BridgeIdentified,
+    BridgeReady,
+    BridgeSettingsChanged,
+    BridgeStarted,
+    BridgeTurnEnded,
+    BridgeTurnStarted,
     ConfigChanged,
     HookReceived,
     LaunchEnded,
@@ -101,6 +111,16 @@ _STEPS: Final[dict[type[Any], Callable[[State, Recorded, Any], None]]] = {
     ConfigChanged: lambda state, event, data: state.preferences.changed(event, data),
     LaunchStarted: lifetimes.launch_started,
     LaunchEnded: lifetimes.launch_ended,
+    BridgeStarted: bridges.started,
+    BridgeReady: bridges.ready,
+    BridgeIdentified: bridges.identified,
+    BridgeTurnStarted: bridges.turn_started,
+    BridgeTurnEnded: bridges.turn_ended,
+    BridgeApprovalRequested: bridges.approval_requested,
+    BridgeApprovalResolved: bridges.approval_resolved,
+    BridgeSettingsChanged: bridges.settings_changed,
+    BridgeFailed: bridges.failed,
+    BridgeEnded: bridges.ended,
     ActorStarted: lifetimes.actor_started,
     ActorExited: lifetimes.actor_exited,
     SessionSeen: announced.seen,
@@ -113,7 +133,7 @@ _STEPS: Final[dict[type[Any], Callable[[State, Recorded, Any], None]]] = {
     SessionReturned: announced.returned,
 }
 _CLIENT: Final = "/client/"
-_ACTORS_ONLY: Final = ("request.", "process.", "actor.", "transcript.", "hook.", "provider.", "pin.", "config.")
+_ACTORS_ONLY: Final = ("request.", "process.", "actor.", "transcript.", "hook.", "bridge.", "provider.", "pin.", "config.")
 
 
 def fold(state: State, event: Recorded) -> tuple[Effect, ...]:

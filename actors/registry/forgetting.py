@@ -39,6 +39,7 @@ def forget(state: State, session: Session) -> None:
     """Drop a session, the provisional ones that became it, and the processes and launches that nothing else needs."""
     state.sessions.pop(session.id, None)
     state.departed.pop(session.id, None)
+    state.driven.pop(session.id, None)
     held = [process for key in session.processes if (process := state.processes.get(key)) is not None]
     for name in (*(process.session for process in held), *(SessionId(launch) for launch in session.launches)):
         former = state.sessions.get(name)
@@ -55,6 +56,7 @@ def forget(state: State, session: Session) -> None:
             launch.sessions.pop(session.id, None)
             if not launch.sessions:
                 del state.launches[launch_name]
+                state.bridges.pop(launch_name, None)
 
 
 def make_room(state: State) -> None:

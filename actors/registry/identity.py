@@ -12,9 +12,9 @@ at which any source told of the pair. What counts as proven, best first:
    the process is shown in, as long as nobody else has that conversation. It is never announced as identified, since it may
    have to be taken back.
 
-A launch stands for the first conversation of its processes, and its process, until one is known, for the launch. What serves
-many (daemon, app-server, mcp) stands for none. Once ``session.identified`` is in the journal the alias is fixed for ever.
-Later conversations of the process are sessions of their own (``links``).
+A launch stands for the first conversation of its processes, or for what its bridge said; and its process, until one is known,
+for the launch. What serves many (daemon, app-server, mcp) stands for none. Once ``session.identified`` is in the journal the
+alias is fixed for ever. Later conversations of the process are sessions of their own (``links``).
 
 A thread that requests or files name as inside a conversation (sub-agent, review, title) is an alias of it, unless requests
 have it as a conversation of its own.
@@ -115,7 +115,10 @@ def identify(state: State, process: Process, event: Recorded) -> None:
 
 
 def identify_launch(state: State, launch: Launch, event: Recorded) -> None:
-    """Let a launch stand for the first conversation of its processes."""
+    """Let a launch stand for what its bridge said, or else for the first conversation of its processes."""
+    if launch.stands is not None:
+        point(state, SessionId(launch.id), launch.stands, event, proven=True)
+        return
     held = sorted(_launched(state, launch), key=_order)
     first = next((claim for claim in held if claim.hard), None)
     if first is not None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from actors.registry import files
 from actors.registry.claims import Claim, Proof
 from actors.registry.contests import rivalry, rivals
-from actors.registry.state import SERVES_MANY, Process, Session, State
+from actors.registry.state import SERVES_MANY, Bridge, Process, Session, State
 from actors.registry.statements import Line, rejected
 from schemas.evidence import Evidence, Rank
 from schemas.identity import LaunchId, ProcessKey, SessionId, TerminalKey, process_id
@@ -60,11 +60,13 @@ def proof(session: Session) -> Proof | None:
 
 
 def processes(state: State, session: Session) -> list[Process]:
-    """Return the processes of a session: those that claim it, or else those that were launched or seen for it."""
+    """Return the processes of a session: those that claim it, or else those that were launched or seen for it; its bridge's."""
     claimed = [claim.process for claim in counted(session) if claim.process is not None]
     keys: list[ProcessKey] = claimed or [
         key for key in session.processes if (made := session.claims.get(key)) is None or not made.rejected
     ]
+    if session.id in state.driven and (bridge := driver(state, session)) is not None:
+        keys = [*keys, *([bridge.process] if bridge.process is not None and bridge.process not in keys else [])]
     return [process for key in keys if (process := state.processes.get(key)) is not None]
 
 
@@ -73,11 +75,24 @@ def has(session: Session, process: Process) -> bool:
     if process.exited is not None:
         return False
     claim = session.claims.get(process.key)
-    return claim is None or not claim.over
+    if claim is not None and claim.over:
+        return False
+    return session.left is None or not _left(session, process, claim)
+
+
+def _left(session: Session, process: Process, claim: Claim | None) -> str:
+    """Return since when a process has a session no more as its bridge says; nothing if it used it after that, or has it."""
+    since = "" if session.left is None or process.launch is None else session.left.get(process.launch, "")
+    return "" if claim is not None and claim.last > since else since
 
 
 def ended(state: State, session: Session) -> str:
-    """Tell why a session is gone: the last process that had it exited or left it, or its launches ended; else nothing."""
+    """Tell why a session is gone: the last process that had it exited or left it, or its launches ended; else nothing.
+
+    What a bridge of ours drives is not gone: between two of its processes the session has none.
+    """
+    if session.id in state.driven and driver(state, session) is not None:
+        return ""
     held = processes(state, session)
     if held:
         if any(has(session, process) for process in held):
@@ -87,6 +102,16 @@ def ended(state: State, session: Session) -> str:
     if launches and all(launch.ended is not None for launch in launches):
         return "; ".join(f"launch ended: {launch.ended[1]}" for launch in launches if launch.ended is not None)
     return ""
+
+
+def driver(state: State, session: Session) -> Bridge | None:
+    """Return the bridge that drives a session now: it has not ended, and lives or is started again."""
+    launch = state.driven.get(session.id)
+    bridge = None if launch is None else state.bridges.get(launch)
+    if bridge is None or bridge.ended or bridge.session != session.id:
+        return None
+    process = None if bridge.process is None else state.processes.get(bridge.process)
+    return None if process is not None and process.exited is not None and not bridge.retrying else bridge
 
 
 def ended_at(state: State, session: Session) -> str:
@@ -103,6 +128,8 @@ def ended_at(state: State, session: Session) -> str:
 def _ended_at(session: Session, process: Process) -> str:
     claim = session.claims.get(process.key)
     times = [claim.lost] if claim is not None and claim.over else []
+    if left := _left(session, process, claim):
+        times.append(left)
     if process.exited is not None:
         times.append(process.exited[0].told)
     return min(times, default="")
@@ -112,6 +139,9 @@ def _end(session: Session, process: Process) -> str:
     claim = session.claims.get(process.key)
     if claim is not None and claim.over and (process.exited is None or claim.lost < process.exited[0].told):
         return f"process {process_id(process.key)} left it: {claim.lost_reason or 'it has it no more'}"
+    left = _left(session, process, claim)
+    if left and (process.exited is None or left < process.exited[0].told):
+        return f"process {process_id(process.key)} left it: its bridge began another conversation in its place"
     _, reason = process.exited or (None, "exited")
     return f"process {process_id(process.key)} {reason}"
 

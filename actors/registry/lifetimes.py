@@ -11,6 +11,7 @@ from actors.registry.statements import at, note
 from actors.registry.tables import (
     attach_launch,
     attach_process,
+    end_process,
     exit_process,
     launch_of,
     lose,
@@ -128,6 +129,8 @@ def join_launch(state: State, process: Process, launch: Launch, event: Recorded)
             session = state.sessions.get(name)
             if session is not None and not session.provisional and process.key in session.claims:
                 attach_launch(state, session, launch, event)
+        if launch.swept is not None:
+            end_process(state, process, *launch.swept)
     identify(state, process, event)
 
 

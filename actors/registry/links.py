@@ -2,10 +2,12 @@
 
 Theory of operation
 -------------------
-``forks`` is what the conversation's own file says. ``succeeds`` follows from a process that may have one conversation at a
-time (``/new``, ``/clear``): the later one, in the process's own order (``identity``), comes after the one before it, whether
-or not that one was closed. Without either, the parent is the session of the nearest agent above its process, when that one
-has exactly one conversation; how it relates to its parent is then not known. Sub-agents and reviews are no sessions.
+``forks`` and ``reviews`` are what the bridge was started for that drives the session (its first conversation, not one begun
+in that one's place); ``forks`` is also what the conversation's own file says. ``succeeds`` follows from a process that may
+have one conversation at a time (``/new``, ``/clear``): the later one, in the process's own order (``identity``), comes after
+the one before it, whether or not that one was closed; a bridge says so itself. Without any, the parent is the session of the
+nearest agent above its process, when that one has exactly one conversation; how it relates to its parent is then not known.
+Sub-agents, and reviews that an agent makes of itself, are no sessions.
 
 Pure: questions about a state.
 """
@@ -17,8 +19,8 @@ from typing import Literal
 from actors.registry import files
 from actors.registry.identity import conversations
 from actors.registry.judgement import canonical, counted, current
-from actors.registry.state import SERVES_MANY, Session, State
-from schemas.identity import SessionId
+from actors.registry.state import SERVES_MANY, Bridge, Session, State
+from schemas.identity import SessionId, is_provisional
 
 Relation = Literal["forks", "reviews", "succeeds"]
 
@@ -27,21 +29,42 @@ def links(state: State, session: Session) -> tuple[tuple[Relation, SessionId], .
     """Return what a session is linked to, the most telling relation first."""
     if session.provisional:
         return ()
-    found: list[tuple[Relation, SessionId]] = []
+    found: dict[SessionId, Relation] = {}
+    bridge = _bridge(state, session)
+    if bridge is not None and (asked := _asked(state, session, bridge)) is not None:
+        found[asked[1]] = asked[0]
     origin = files.forked_from(state, session) if session.id in state.transcripts else None
-    if origin is not None and origin != session.id:
-        found.append(("forks", origin))
-    before = _before(state, session)
-    if before is not None and before != origin:
-        found.append(("succeeds", before))
-    return tuple(found)
+    if origin is not None:
+        found.setdefault(origin, "forks")
+    before = None if bridge is None else bridge.began.get(session.id)
+    before = before or _before(state, session)
+    if before is not None:
+        found.setdefault(before, "succeeds")
+    found.pop(session.id, None)
+    return tuple((relation, to) for to, relation in found.items() if not is_provisional(to))
 
 
 def parent(state: State, session: Session) -> tuple[Relation | None, SessionId | None]:
     """Return the session that a session comes from, and how (None: it was started by an agent that has that one)."""
     for relation, origin in links(state, session):
         return relation, origin
+    bridge = _bridge(state, session)
+    if bridge is not None and (asked := _asked(state, session, bridge)) is not None:
+        return asked  # before one of the two is known by its conversation
     return None, _starter(state, session)
+
+
+def _bridge(state: State, session: Session) -> Bridge | None:
+    launch = state.driven.get(session.id)
+    return None if launch is None else state.bridges.get(launch)
+
+
+def _asked(state: State, session: Session, bridge: Bridge) -> tuple[Relation, SessionId] | None:
+    """Return what a bridge was started for, if this is the conversation that it was started with."""
+    if bridge.relation is None or bridge.parent is None or bridge.began.get(session.id) is not None:
+        return None
+    origin = canonical(state, bridge.parent)
+    return None if origin == session.id else (bridge.relation, origin)
 
 
 def _before(state: State, session: Session) -> SessionId | None:

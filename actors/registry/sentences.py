@@ -28,6 +28,7 @@ def because(state: State, session: Session, row: SessionRow) -> Iterator[str]:
     yield _verdict(session, row)
     yield from _identity(state, session, row)
     yield from _origin(row)
+    yield from _bridge(state, session)
     yield from _process(state, session, row)
     yield from _terminal(state, session, row)
     yield from _transcript(row)
@@ -65,6 +66,13 @@ def _origin(row: SessionRow) -> Iterator[str]:
         yield f"it comes after {row.parent}: the same process had that one before it"
     else:
         yield f"it {row.relation} {row.parent}"
+
+
+def _bridge(state: State, session: Session) -> Iterator[str]:
+    bridge = judgement.driver(state, session)
+    if bridge is not None:
+        process = "" if bridge.process is None else f", process {process_id(bridge.process)}"
+        yield f"Tabwire drives it, by the bridge {bridge.id}{process}: `tabwire chat {bridge.id}` talks to it"
 
 
 def _process(state: State, session: Session, row: SessionRow) -> Iterator[str]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -82,7 +82,8 @@ class Reported:
 class Session:
     """A name under which requests are counted, and every statement made about it.
 
-    ``unheard``: it was an alias from its very beginning, so that nobody needs to hear of it.
+    ``unheard``: it was an alias from its very beginning, so that nobody needs to hear of it. ``left`` tells since when the
+    processes of a launch have it no more: their bridge began another one in its place.
     """
 
     __slots__ = (
@@ -102,6 +103,7 @@ class Session:
         "last_position",
         "last_time",
         "launches",
+        "left",
         "lines",
         "processes",
         "provisional",
@@ -124,6 +126,7 @@ class Session:
         self.disputes: dict[SessionId, Claim] = {}
         self.processes: dict[ProcessKey, None] = {}
         self.launches: dict[LaunchId, None] = {}
+        self.left: dict[LaunchId, str] | None = None
         self.lines: Lines = {}
         self.conflicts: dict[tuple[str, str], tuple[At, Evidence]] = {}
         self.conflicts_omitted = 0
@@ -181,9 +184,9 @@ class Process:
 
 
 class Launch:
-    """One launch of ours."""
+    """One launch of ours. ``stands``: what its bridge said that it stands for; ``swept``: all that it started has ended."""
 
-    __slots__ = ("agent", "at", "cwd", "ended", "id", "model", "provider", "root", "sessions", "terminal")
+    __slots__ = ("agent", "at", "cwd", "ended", "id", "model", "provider", "root", "sessions", "stands", "swept", "terminal")
 
     def __init__(self, id_: LaunchId, at: At) -> None:
         self.id = id_
@@ -196,6 +199,51 @@ class Launch:
         self.model: str | None = None
         self.ended: tuple[At, str] | None = None
         self.sessions: dict[SessionId, None] = {}
+        self.stands: SessionId | None = None
+        self.swept: tuple[At, str] | None = None
+
+
+class Bridge:
+    """What a bridge of ours says of the session that it drives now, and of those that it drove before.
+
+    ``launches`` are of its processes, the first one names it. ``asking`` holds the open approvals and since when they are.
+    ``began`` tells of each conversation which one it was begun in place of.
+    """
+
+    __slots__ = (
+        "agent",
+        "asking",
+        "began",
+        "ended",
+        "id",
+        "launches",
+        "parent",
+        "process",
+        "reason",
+        "relation",
+        "retrying",
+        "session",
+        "since",
+        "status",
+        "turn",
+    )
+
+    def __init__(self, id_: LaunchId, session: SessionId) -> None:
+        self.id = id_
+        self.session = session
+        self.agent = OTHER
+        self.process: ProcessKey | None = None
+        self.launches: dict[LaunchId, None] = {id_: None}
+        self.began: dict[SessionId, SessionId | None] = {}
+        self.parent: SessionId | None = None
+        self.relation: Literal["forks", "reviews"] | None = None
+        self.status: Status = "starting"
+        self.since = ""
+        self.reason = ""
+        self.turn: tuple[str, str] | None = None
+        self.asking: dict[str, tuple[str, str]] = {}
+        self.retrying = False
+        self.ended = False
 
 
 class File:
@@ -272,6 +320,7 @@ class State:
     ``aliases`` leads from an id to what it stands for: the ``named`` ones were announced and stay for ever, the ``declared``
     ones rest on a declaration alone. ``inside`` names the conversation of a thread that is no conversation of its own.
     ``unsettled`` conversations have claims to be judged again before the event is done (``identity.settle_all``).
+    ``driven`` names the bridge that drives a session, or was the last one that did.
     ``nobody`` is whom requests count for that no session sent.
     ``dirty`` holds the sessions whose standing may have changed, with whether that may be more than their status.
     """
@@ -285,6 +334,8 @@ class State:
     strays: dict[ProcessKey, None] = field(default_factory=dict)
     daemons: dict[ProcessKey, None] = field(default_factory=dict)
     launches: dict[LaunchId, Launch] = field(default_factory=dict)
+    bridges: dict[LaunchId, Bridge] = field(default_factory=dict)
+    driven: dict[SessionId, LaunchId] = field(default_factory=dict)
     transcripts: dict[SessionId, Transcript] = field(default_factory=dict)
     flights: dict[RequestId, Flight] = field(default_factory=dict)
     responses: dict[tuple[SessionId, str], Response] = field(default_factory=dict)

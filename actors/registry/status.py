@@ -2,17 +2,20 @@
 
 Theory of operation
 -------------------
-Four sources speak: the process (it exits), hooks, the agent's transcript, and requests. In this order:
+Five sources speak: a bridge of ours that drives the session, the process (it exits), hooks, the agent's transcript, and
+requests. In this order:
 
 1. ``gone``: no process has the session any more. Nothing else counts then.
-2. A *wait*, which only a hook can tell (``waiting_permission``, ``waiting_input``): until another hook reports, the main thread
+2. The bridge, which gave the agent its message, is asked for every approval, and hears the end of each turn. While it says
+   that nothing is done, work that began later and that others tell of counts (4): an agent may begin by itself.
+3. A *wait*, which only a hook can tell (``waiting_permission``, ``waiting_input``): until another hook reports, the main thread
    sends a request, or its turn ends. Requests of sub-agents do not end the wait of the main thread.
-3. ``working``: a turn is open in the transcript, unless a hook told of its end later, or the process that worked on it ended;
+4. ``working``: a turn is open in the transcript, unless a hook told of its end later, or the process that worked on it ended;
    or requests are in flight; or a hook reported work and nothing told of its end since.
-4. Otherwise whoever told of an end last, and of two at one time the transcript before a hook and a hook before a request:
+5. Otherwise whoever told of an end last, and of two at one time the transcript before a hook and a hook before a request:
    ``error`` when the turn, or else the request, failed; ``idle`` when not. An end that a transcript or hook tells is that of
    a turn. That of a request is one of maybe many in a turn, and counts when no turn is known to be open.
-5. Nothing was told: ``starting`` for a launch that nobody has seen, and for what has its prompt already (exec); else ``idle``.
+6. Nothing was told: ``starting`` for a launch that nobody has seen, and for what has its prompt already (exec); else ``idle``.
 
 Times are the publishers' (one clock for a run, see ``actors.runtime.clock``), never the agent's own.
 
@@ -26,8 +29,8 @@ from typing import Final
 
 from actors.registry import files
 from actors.registry.claims import Claim
-from actors.registry.judgement import counted, current, ended_at, gone, has, processes
-from actors.registry.state import File, Session, State
+from actors.registry.judgement import counted, current, driver, ended_at, gone, has, processes
+from actors.registry.state import Bridge, File, Session, State
 from schemas.events import Status
 
 _WAITING: Final = ("waiting_permission", "waiting_input")
@@ -48,18 +51,36 @@ class Doing:
 def doing(state: State, session: Session, former: tuple[Session, ...] = ()) -> Doing:
     """Return what a session is doing; ``former`` are the provisional ones that it was."""
     if reason := gone(state, session):
-        return Doing("gone", ended_at(state, session), "process", reason)
+        return _gone(state, session, reason)
     told = session.announced.status
     if told is not None and not (session.claims or session.processes or session.launches):
         return Doing(told.status, told.since, told.source, told.reason)  # the journal holds nothing else of it any more
     claims = counted(session)
     turns = [file for file in files.standing(state, session) if file.turn] if session.id in state.transcripts else []
+    if session.id in state.driven and (bridge := driver(state, session)) is not None:
+        return _driven(state, session, bridge, claims, turns)
     return (
         _waiting(session, claims, turns)
         or _working(state, session, claims, turns)
         or _over(session, claims, turns)
         or _quiet(state, session, former)
     )
+
+
+def _gone(state: State, session: Session, reason: str) -> Doing:
+    launch = state.driven.get(session.id)
+    bridge = None if launch is None else state.bridges.get(launch)
+    if bridge is not None and bridge.ended and bridge.session == session.id:
+        return Doing("gone", bridge.since, "bridge", bridge.reason)
+    return Doing("gone", ended_at(state, session), "process", reason)
+
+
+def _driven(state: State, session: Session, bridge: Bridge, claims: list[Claim], turns: list[File]) -> Doing:
+    if bridge.status in _ENDED:
+        found = _working(state, session, claims, turns)
+        if found is not None and found.since > bridge.since:
+            return found
+    return Doing(bridge.status, bridge.since, "bridge", bridge.reason)
 
 
 def _waiting(session: Session, claims: list[Claim], turns: list[File]) -> Doing | None:

@@ -17,7 +17,7 @@ from actors.registry.state import (
     State,
     Transcript,
 )
-from actors.registry.statements import Line, at
+from actors.registry.statements import At, Line, at
 from schemas.envelope import Recorded
 from schemas.evidence import Evidence
 from schemas.identity import LaunchId, ProcessKey, RequestId, SessionId, TerminalKey, is_provisional
@@ -85,7 +85,11 @@ def launch_of(state: State, name: LaunchId, event: Recorded) -> Launch:
 
 def exit_process(state: State, process: Process, event: Recorded, reason: str) -> None:
     """Remember that a process exited: once and for ever, and as early as anybody told."""
-    where = at(event)
+    end_process(state, process, at(event), reason)
+
+
+def end_process(state: State, process: Process, where: At, reason: str) -> None:
+    """Like ``exit_process``, of what was told before."""
     if process.exited is not None and process.exited[0].told <= where.told:
         return
     process.exited = (where, reason)

@@ -70,7 +70,7 @@ class SessionLinked(Struct, frozen=True, kw_only=True, gc=False):
 
 @event
 class SessionStatusChanged(Struct, frozen=True, kw_only=True, gc=False):
-    """What a session is doing changed, as told by ``source`` (request, transcript, hook, process)."""
+    """What a session is doing changed, as told by ``source`` (bridge, request, transcript, hook, process)."""
 
     TYPE: ClassVar[str] = "session.status_changed"
     session: SessionId
