@@ -75,8 +75,9 @@ def clean(text: str) -> str:
 
 def shortened(text: str, limit: int) -> str:
     """Return the beginning of a text, saying so where there was more."""
-    text = clean(text)
-    return text if len(text) <= limit else text[: limit - len(_CUT)] + _CUT
+    if len(text) <= limit:
+        return clean(text)
+    return clean(text[: limit - len(_CUT)]) + _CUT
 
 
 def item_name(item: str) -> str:
