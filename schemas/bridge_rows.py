@@ -92,7 +92,10 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One turn of a conversation's past. ``cut`` tells that pieces were left out of it, for their size."""
+    """One turn of a conversation's past. ``cut`` tells that pieces were left out of it, for their size.
+
+    A turn that its bridge saw is named as on the stream, so that who has it from there (or from what was pending) knows it.
+    """
 
     turn: str
     started: str

@@ -19,6 +19,7 @@ from actors.bridges.rows import AmbiguousBridgeError, UnknownBridgeError, resolv
 from actors.bridges.shell import Hub
 from actors.bridges.terms import Session
 from actors.transcripts import history
+from actors.transcripts.pieces import named
 from actors.transcripts.tree import Agent
 from bus.client import RefusedError
 from bus.protocol import MAX_ANSWER
@@ -38,7 +39,10 @@ _SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A session as its past is looked for; ``driven`` is None where it is not driven here."""
+    """A session as its past is looked for; ``driven`` is None where it is not driven here.
+
+    ``seen`` are the completed turns that its bridge saw, ``shown`` is the one that runs, as far as it was shown.
+    """
 
     session: SessionId
     agent: str
@@ -48,6 +52,7 @@ class Known:
     environ: Mapping[str, str]
     running: bool = False
     seen: tuple[Turn, ...] = ()
+    shown: tuple[Turn, ...] = ()
     driven: Session | None = None
 
 
@@ -115,7 +120,7 @@ async def _from_transcript(one: Known, limit: int, before: str) -> History | Non
             told = History(
                 session=one.session,
                 source="transcript",
-                turns=page.turns,
+                turns=named(page.turns, (*one.seen, *one.shown)) if not before else page.turns,
                 before=str(page.before) if page.before >= 0 else "",
                 note=page.note,
             )
@@ -140,6 +145,7 @@ def _from_bridge(one: Known, limit: int, before: str) -> History:
 
 
 def _of_driven(session: Session) -> Known:
+    running = session.running
     return Known(
         session=session.session,
         agent=session.wish.agent,
@@ -147,8 +153,9 @@ def _of_driven(session: Session) -> Known:
         conversation=session.conversation,
         transcript=session.transcript,
         environ={**os.environ, **session.wish.environ},
-        running=session.running is not None,
+        running=running is not None,
         seen=session.past,
+        shown=() if running is None else (Turn(turn=running.turn, started=running.started, pieces=running.pieces),),
         driven=session,
     )
 

@@ -7,6 +7,7 @@ one by one, a few KiB at a time, so that a bridge that floods delays the others 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
+import orjson
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 
 from actors.bridge.contract import MAX_DOWN, MAX_UP, BridgeContractError, Down, Up, decode_up, encode_line
@@ -25,6 +27,8 @@ _AT_ONCE: Final = 16_384
 _QUEUE_LINES: Final = 256
 _LAST_WORDS: Final = 0.5
 _LOG_LINE: Final = 2_000
+_OWN: Final = ("actor", "agent", "event", "launch", "level", "time")
+_LEVELS: Final = {"debug": logging.DEBUG, "warning": logging.WARNING, "error": logging.ERROR, "critical": logging.ERROR}
 
 
 class BridgeProcess:
@@ -139,5 +143,18 @@ class BridgeProcess:
             while pipe is not None:
                 *lines, pending = (pending + await pipe.receive(_AT_ONCE)).split(b"\n")
                 for line in lines:
-                    self._log.info("bridge", line=redact(line[:_LOG_LINE].decode(errors="replace")))
+                    self._log_line(line[:_LOG_LINE])
                 pending = pending[:_LOG_LINE]
+
+    def _log_line(self, line: bytes) -> None:
+        """Log what a bridge logged; what is no line of its log, such as the last words of a crash, as the text that it is."""
+        try:
+            entry = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            entry = None
+        if not isinstance(entry, dict):
+            self._log.info("bridge", line=redact(line.decode(errors="replace")))
+            return
+        what = redact(str(entry.get("event", "")))
+        rest = {name: value for name, value in entry.items() if name not in _OWN}
+        self._log.log(_LEVELS.get(str(entry.get("level")), logging.INFO), "bridge", says=what, **{"more": rest} if rest else {})

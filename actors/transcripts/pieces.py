@@ -103,6 +103,28 @@ def plain(text: str) -> str:
     return _LONE.sub("\ufffd", text)
 
 
+def named(turns: tuple[Turn, ...], seen: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """Give the last turns of a transcript the names that they have on the stream, as far as both tell of the same prompts.
+
+    Whoever has one of them from the stream already, in part or whole, knows it by its name.
+    """
+    found = list(turns)
+    places = iter(range(len(found) - 1, -1, -1))
+    place = next(places, -1)
+    for one in reversed(seen):
+        if place >= 0 and prompt_of(found[place]).strip() == prompt_of(one).strip():
+            found[place] = _renamed(found[place], one.turn)
+            place = next(places, -1)
+        elif one is not seen[-1]:  # the last one may not have been written down yet
+            break
+    return tuple(found)
+
+
+def _renamed(turn: Turn, name: str) -> Turn:
+    pieces = tuple(replace(piece, turn=name) if "turn" in piece.__struct_fields__ else piece for piece in turn.pieces)
+    return Turn(turn=name, started=turn.started, pieces=pieces, cut=turn.cut)
+
+
 def reply_of(turn: Turn) -> str:
     """Return what the agent answered in a turn: its last text."""
     texts: dict[str, list[str]] = {}

@@ -148,7 +148,8 @@ class Bridge:
         return int(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout)
 
     def reply(self, text: str) -> None:
-        show(TextAdded(turn=self.turn, item="reply", channel="reply", text=text))
+        for at in range(0, len(text), 5_000):
+            show(TextAdded(turn=self.turn, item="reply", channel="reply", text=text[at : at + 5_000]))
         self.end(len(text))
 
     def end(self, length: int = 0, outcome: str = "completed") -> None:
