@@ -47,24 +47,23 @@ from tests.e2e.codex import BINARY
 from tests.e2e.system import System
 
 DEADLINE = 30.0
+CONFIG = 'model = "gpt-5.1-codex"'
 
 
 class Driven:
     """One app-server with the adapter in front of it."""
 
-    def __init__(self, home: Path, system: System, **wishes: Any) -> None:
+    def __init__(self, home: Path, system: System, config: str = CONFIG, origin: str = "", **wishes: Any) -> None:
         self.work = home / "project"
         self.home = home / "codex-home"
         for folder in (self.work, self.home):
             folder.mkdir(exist_ok=True)
-        config = self.home / "config.toml"
-        if not config.exists():
-            config.write_text('model = "gpt-5.1-codex"\ncheck_for_update_on_startup = false\n[analytics]\nenabled = false\n')
+        (self.home / "config.toml").write_text(f"check_for_update_on_startup = false\n{config}\n[analytics]\nenabled = false\n")
         environ = system.environ({"HOME": str(self.home), "CODEX_HOME": str(self.home)})
-        token, self.launch = launched(system, self.work)
+        self.token, self.launch = launched(system, self.work)
         beginning = Beginning(
             cwd=self.work,
-            door=Door(f"http://127.0.0.1:{system.gateway_port}", token),
+            door=Door(origin or f"http://127.0.0.1:{system.gateway_port}", self.token),
             program=str(BINARY),
             environ=environ,
             launch=self.launch,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import psutil
@@ -294,3 +296,80 @@ def test_a_sub_agents_end_is_not_the_turns(codex: Driven) -> None:
     codex.prompt("turn-next", "hello")
     assert codex.ended().outcome == "completed"
     assert "child speaks" not in codex.reply("turn-next")  # what it brought back may be a second answer of the turn
+
+
+LAB = """
+model = "gpt-5.1-codex"
+model_provider = "{provider}"
+[model_providers.lab]
+name = "lab"
+base_url = "http://127.0.0.1:1/v1"
+"""
+
+
+def test_a_thread_keeps_the_provider_of_the_users_configuration_and_comes_through_the_gateway(
+    tmp_path: Path, system: System
+) -> None:
+    with driven(tmp_path, system, config=LAB.format(provider="lab")) as first:
+        first.ready()
+        thread = identified(first).conversation
+        first.prompt("turn-one", "remember the kumquat")
+        assert first.ended().outcome == "completed"
+        assert first.close() == 0
+    with driven(tmp_path, system, config=LAB.format(provider="openai"), resume=thread) as again:
+        again.ready()
+        again.prompt("turn-two", "what was it")
+        assert again.ended().outcome == "completed"
+    one, two = requests(system, thread)
+    assert two["usage"]["input"] > one["usage"]["input"]
+    (rollout,) = first.home.glob("sessions/**/*.jsonl")
+    assert json.loads(rollout.read_text().split("\n")[0])["payload"]["model_provider"] == "lab"
+
+
+class Model(BaseHTTPRequestHandler):
+    """A model that keeps what it is asked, and says hi."""
+
+    protocol_version = "HTTP/1.1"
+    asked: ClassVar[list[tuple[str, dict[str, str]]]] = []
+
+    def do_GET(self) -> None:
+        self.send_error(426)
+
+    def do_POST(self) -> None:
+        self.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        self.rfile.read(int(self.headers["content-length"]))
+        message = {"type": "message", "id": "m1", "role": "assistant", "content": [{"type": "output_text", "text": "hi"}]}
+        events = (
+            {"type": "response.output_item.done", "item": message},
+            {"type": "response.completed", "response": {"id": "r1"}},
+        )
+        body = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_each_request_of_a_turn_carries_the_launch_and_the_turn(tmp_path: Path, system: System) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            with driven(tmp_path, system, origin=f"http://127.0.0.1:{server.server_port}") as codex:
+                codex.ready()
+                codex.prompt("turn-seen", "hello")
+                assert codex.ended().outcome == "completed"
+                assert codex.reply("turn-seen") == "hi"
+                (path, headers), *_ = Model.asked
+                assert path == f"/s/{codex.token}/v1/responses"
+                told = json.loads(headers["x-codex-turn-metadata"])
+                assert (told["tabwire_turn"], told["tabwire_launch"]) == ("turn-seen", codex.launch)
+                assert told["thread_source"] == "tabwire"
+                assert headers["originator"] == "tabwire"
+        finally:
+            server.shutdown()
+            serving.join()

@@ -52,8 +52,6 @@ UNWANTED: Final = (
     "model/safetyBuffering/updated",
     "model/verification",
     "project/changed",
-    "rawResponse/completed",
-    "rawResponseItem/completed",
     "remoteControl/status/changed",
     "skills/changed",
     "thread/compacted",
