@@ -90,4 +90,4 @@ class Claude:
     def transcripts(self) -> dict[str, list[dict[str, Any]]]:
         """Return the lines of every transcript by session id."""
         files = self.folder.glob("projects/*/*.jsonl")
-        return {file.stem: [json.loads(line) for line in file.read_text().splitlines()] for file in files}
+        return {file.stem: [json.loads(line) for line in file.read_bytes().splitlines()] for file in files}
