@@ -99,7 +99,7 @@ class Progress:
         if self.state.approvals.find(name) is None:
             return
         by = shortened(by, MAX_NAME)
-        self.set(approvals=self.state.approvals.settled(name, by))
+        self.set(approvals=self.state.approvals.settled(name, by), heard=self.moment.steady)  # until now it waited for us
         self.say(
             ApprovalResolved(
                 turn=self.turn_id(), approval=name, option=option, allowed=allowed, by=by, reason=shortened(reason, MAX_REASON)
