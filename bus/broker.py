@@ -320,7 +320,7 @@ class Broker:
                 self._answer(connection, request_id, outcome)
                 self._upkeep.set_aside(first for first, last in outcome.damaged if first == last)
 
-        self._reader.submit(lambda: self._reading.read(read.after, read.limit, prefixes), done)
+        self._reader.submit(lambda: self._reading.read(read.after, read.limit, prefixes, read.types), done)
 
     # ------------------------------------------------------------------------------------------------ what goes out
 

@@ -165,12 +165,14 @@ class Client:
         after: int | None = 0,
         *,
         prefixes: Sequence[bytes] = EVERYTHING,
+        types: Sequence[str] = (),
         until: int | None = None,
         epoch: str | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[Recorded | Gap | CaughtUp]]:
         """Follow the journal: everything after a position, then live, each event once and in order.
 
-        ``after=None`` starts at the head. ``prefixes`` are of topics. ``until`` ends the feed once it has passed that
+        ``after=None`` starts at the head. ``prefixes`` are of topics; with ``types``, only these are told, up to a beat later,
+        and nothing is spent on others. ``until`` ends the feed once it has passed that
         position. ``epoch`` is that of ``after`` when it was remembered from another connection.
 
         Raises:
@@ -178,25 +180,31 @@ class Client:
             RefusedError: (while iterating) ``after`` does not exist yet.
 
         """
-        return self._feed(after, prefixes, until, epoch)
+        return self._feed(after, prefixes, types, until, epoch)
 
     @asynccontextmanager
     async def _feed(
-        self, after: int | None, prefixes: Sequence[bytes], until: int | None, epoch: str | None
+        self, after: int | None, prefixes: Sequence[bytes], types: Sequence[str], until: int | None, epoch: str | None
     ) -> AsyncIterator[AsyncIterator[Told]]:
-        filtered = b"" not in prefixes
+        filtered = bool(types) or b"" not in prefixes
         cursor = Cursor(epoch or self.epoch, self.head if after is None else after, filtered=filtered)
         cursor, told = step(cursor, Beat(self.epoch, 0))  # which says so at once when ``after`` is of another epoch
-        topics = (*prefixes, BEAT_TOPIC) if filtered else EVERY_ROOT
+        topics = (BEAT_TOPIC,) if types else (*prefixes, BEAT_TOPIC) if filtered else EVERY_ROOT
 
         async def read(place: int) -> Page:
-            return await self.read(place, prefixes=prefixes)
+            return await self.read(place, prefixes=prefixes, types=types)
 
         with self._sockets.subscriber(self._connection, topics) as socket:
             yield Feed(socket, cursor, read, told=told, until=until, heard=self._heard)
 
     async def read(
-        self, after: int, *, limit: int = MAX_PAGE_EVENTS, prefixes: Sequence[bytes] = EVERYTHING, deadline: float = 5.0
+        self,
+        after: int,
+        *,
+        limit: int = MAX_PAGE_EVENTS,
+        prefixes: Sequence[bytes] = EVERYTHING,
+        types: Sequence[str] = (),
+        deadline: float = 5.0,
     ) -> Page:
         """Read one page of the journal; ``Page.events()`` are its events, ``more`` tells whether to go on after ``through``.
 
@@ -205,7 +213,7 @@ class Client:
             BusUnavailableError: no answer before the deadline.
 
         """
-        asked = Read(after=after, limit=limit, prefixes=tuple(prefix.decode() for prefix in prefixes))
+        asked = Read(after=after, limit=limit, prefixes=tuple(prefix.decode() for prefix in prefixes), types=tuple(types))
         page = await self._link.ask(asked, deadline)
         if not isinstance(page, Page):
             raise BusError("the broker's answer to READ is not a PAGE")

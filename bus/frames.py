@@ -56,7 +56,11 @@ def encode_asked(request_id: bytes, message: Asked) -> list[bytes]:
         case Publish():
             return [b"PUBLISH", request_id, *message.envelopes]
         case Read():
-            return [b"READ", request_id, _json(after=message.after, limit=message.limit, prefixes=message.prefixes)]
+            return [
+                b"READ",
+                request_id,
+                _json(after=message.after, limit=message.limit, prefixes=message.prefixes, types=message.types),
+            ]
         case Request():
             head = _json(to=message.to, type=message.type, deadline_ms=message.deadline_ms)
             return [b"REQUEST", request_id, head, message.command]

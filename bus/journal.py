@@ -216,8 +216,10 @@ class Journal:
 
     # ------------------------------------------------------------------------------------------------ reading
 
-    def read(self, after: int, limit: int = MAX_PAGE_EVENTS, prefixes: Sequence[bytes] = (b"",)) -> Page:
-        """Read a page: events after a position whose topic starts with one of the prefixes.
+    def read(
+        self, after: int, limit: int = MAX_PAGE_EVENTS, prefixes: Sequence[bytes] = (b"",), types: Sequence[str] = ()
+    ) -> Page:
+        """Read a page: events after a position whose topic starts with one of the prefixes, of these types (none: of any).
 
         Raises:
             AheadError: there is no such position yet.
@@ -230,9 +232,9 @@ class Journal:
                 raise AheadError(f"there is no position {after} yet; the head of epoch {self.epoch} is {self.head}")
             start = max(after, self.first - 1)
             last = min(self.head, start + MAX_LOOKED_AT)
-            rows, broken, through = self._select(start, last, limit, prefixes)
+            rows, broken, through = self._select(start, last, limit, matching(prefixes, types))
         holes = {(position, position) for position in broken}
-        if b"" in prefixes and len(rows) < through - start:
+        if b"" in prefixes and not types and len(rows) < through - start:
             holes.update(_holes(rows, start, through))
         holes.update((max(known.first, after + 1), min(known.last, through)) for known in self._damage)
         damaged = _merged(span for span in holes if span[0] <= span[1])
@@ -246,9 +248,9 @@ class Journal:
             rows=tuple(rows),
         )
 
-    def _select(self, start: int, last: int, limit: int, prefixes: Sequence[bytes]) -> tuple[list[Row], list[int], int]:
+    def _select(self, start: int, last: int, limit: int, matches: tuple[str, list[bytes]]) -> tuple[list[Row], list[int], int]:
         """Collect the rows of a page, the positions of those whose checksum is wrong, and how far it looked."""
-        condition, values = matching(prefixes)
+        condition, values = matches
         rows: list[Row] = []
         broken: list[int] = []
         size = 0

@@ -178,12 +178,18 @@ def insert_statement(size: int) -> str:
     return f"INSERT INTO events ({COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?)"] * size)  # noqa: S608 - constants
 
 
-def matching(prefixes: Sequence[bytes]) -> tuple[str, list[bytes]]:
-    """Return the SQL condition for topics (ASCII) that start with one of the prefixes, and its values."""
-    if b"" in prefixes:
-        return "", []
-    values = [bound for prefix in prefixes for bound in (prefix, prefix + b"\xff")]
-    return " AND (" + " OR ".join(["topic >= ? AND topic < ?"] * len(prefixes)) + ")", values
+def matching(prefixes: Sequence[bytes], types: Sequence[str] = ()) -> tuple[str, list[bytes]]:
+    """Return the SQL condition for topics (ASCII) that start with one of the prefixes and end with one of the types."""
+    condition = ""
+    values: list[bytes] = []
+    if b"" not in prefixes:
+        values += [bound for prefix in prefixes for bound in (prefix, prefix + b"\xff")]
+        condition += " AND (" + " OR ".join(["topic >= ? AND topic < ?"] * len(prefixes)) + ")"
+    if types:
+        ends = [f".{type_}.".encode() for type_ in types]
+        values += ends
+        condition += " AND (" + " OR ".join(f"substr(topic, {-len(end)}) = ?" for end in ends) + ")"
+    return condition, values
 
 
 def private_folder(folder: Path) -> None:

@@ -67,12 +67,13 @@ are recorded all the same. An event whose ``id`` is already in the journal is no
 position, so an unanswered PUBLISH may be repeated as it is, by any connection. Events of one connection keep their order.
 An envelope's ``source`` must be ``/actor/<name>/…`` of the key's name, or ``/client/…`` for ``client``.
 
-``READ`` ``{"after": int, "limit": int, "prefixes": [text, …]}`` → ``PAGE`` ``{"epoch": text, "first": int, "head": int,
-"through": int, "more": bool, "damaged": [[int, int], …]}`` followed by three frames (topic, stamp, envelope) an event.
-The page holds every event with ``after < position <= through`` whose topic starts with one of ``prefixes`` (default
-``[""]``), in order, except those in ``damaged`` (inclusive ranges, unreadable and set aside) and those below ``first``
-(removed by retention). ``limit`` (default 1000) bounds the events; a page is also bounded in bytes and in events looked
-at, so it may be short or empty while ``more`` is true: read on with ``after = through``. ``more`` is ``through < head``.
+``READ`` ``{"after": int, "limit": int, "prefixes": [text, …], "types": [text, …]}`` → ``PAGE`` ``{"epoch": text, "first":
+int, "head": int, "through": int, "more": bool, "damaged": [[int, int], …]}`` followed by three frames (topic, stamp,
+envelope) an event. The page holds every event with ``after < position <= through`` whose topic starts with one of
+``prefixes`` (default ``[""]``) and ends with one of ``types`` (default ``[]``: any), in order, except those in
+``damaged`` (inclusive ranges, unreadable and set aside) and those below ``first`` (removed by retention). ``limit``
+(default 1000) bounds the events; a page is also bounded in bytes and in events looked at, so it may be short or empty while
+``more`` is true: read on with ``after = through``. ``more`` is ``through < head``.
 
 ``REQUEST`` ``{"to": name, "type": text, "deadline_ms": int}``, command (JSON) → ``REPLY`` ``{"ok": true}``, answer (JSON), or
 ``REPLY`` ``{"ok": false, "code": text, "message": text}``. Codes of the broker: ``no_such_actor``, ``unknown_command``,
@@ -92,12 +93,13 @@ readable request id is dropped and counted.
 
 4 Limits
 --------
-Envelope and command 64 KiB; PUBLISH 1024 envelopes and 4 MiB; READ 1000 events, PAGE about 4 MiB; REPLY 4 MiB; 32 prefixes of
-256 characters; event id 128 characters, ``source`` 200, ``time`` 40, topic 1024; deadline 1 ms to 60 s; 64 unanswered
-requests an actor, 1024 a broker. ``subject`` is ``root/name[/name…]`` with a known root (``schemas.envelope.ROOTS``) and names
-of ``A-Z a-z 0-9 - _ ~ %``; ``type`` is two or more words of ``a-z 0-9 _`` joined by dots. The body of a TELL 64 KiB, its
-``stream`` 1 to 128 characters as in a name, ``kind`` 1 to 64 as in a word, ``sequence`` 1 to 2^53; 4096 bodies and 8 MiB of
-them wait for the feed. What exceeds a limit is refused by name, never cut. A frame above 8 MiB closes the connection.
+Envelope and command 64 KiB; PUBLISH 1024 envelopes and 4 MiB; READ 1000 events, PAGE about 4 MiB; REPLY 4 MiB; 32 prefixes
+of 256 characters, 32 types of 64; event id 128 characters, ``source`` 200, ``time`` 40, topic 1024; deadline 1 ms to 60 s;
+64 unanswered requests an actor, 1024 a broker. ``subject`` is ``root/name[/name…]`` with a known root
+(``schemas.envelope.ROOTS``) and names of ``A-Z a-z 0-9 - _ ~ %``; ``type`` is two or more words of ``a-z 0-9 _`` joined by
+dots. The body of a TELL 64 KiB, its ``stream`` 1 to 128 characters as in a name, ``kind`` 1 to 64 as in a word,
+``sequence`` 1 to 2^53; 4096 bodies and 8 MiB of them wait for the feed. What exceeds a limit is refused by name, never cut.
+A frame above 8 MiB closes the connection.
 
 5 Following the journal without loss
 ------------------------------------
@@ -113,7 +115,8 @@ PUB drops what a slow or late subscriber does not take, silently. Positions and 
 
 *Filtered.* Positions that do not match are not seen, so a hole cannot be told from a loss. Subscribe to the prefixes and
 to ``bus.beat.``; take any live frame or beat with position > ``after`` only as a reason for step 2 with the same prefixes.
-Events come from pages alone: exact, in order, at the price of one READ.
+Events come from pages alone: exact, in order, at the price of one READ. Who wants few types of many subjects subscribes to
+``bus.beat.`` alone and reads with ``types``: it is told of them a beat later, and costs nobody anything for all others.
 
 *In both:* a stamp, WELCOME or PAGE with another epoch: the journal is a new one; what was known is void, ``after = 0``, step 2.
 ``first > after + 1`` in a PAGE: positions ``after + 1`` to ``first - 1`` are gone for ever; ``damaged`` likewise. A consumer
@@ -215,6 +218,7 @@ class Read(Struct, frozen=True, kw_only=True):
     after: Position
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_EVENTS)] = MAX_PAGE_EVENTS
     prefixes: Annotated[tuple[Prefix, ...], Meta(min_length=1, max_length=32)] = ("",)
+    types: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
 
 
 class Request(Struct, frozen=True, kw_only=True):

@@ -36,7 +36,7 @@ from actors.rollout.announcing import Announcement
 from actors.rollout.hints import Hints
 from actors.rollout.homes import own_homes, resolved_roots
 from actors.rollout.looking import Job
-from actors.rollout.memory import VERSION, Body, Memory, body_of
+from actors.rollout.memory import FOLDED, VERSION, Body, Memory, body_of
 from actors.rollout.reading import Reader, changed, survey
 from actors.rollout.tracking import Input, Listing, Look, Tracker, Wanted, step
 from actors.rollout.waiting import Queue
@@ -106,13 +106,13 @@ class Watcher:
         if saved is not None and saved.epoch == client.epoch and saved.position <= client.head:
             self._memory, self._position = Memory(saved.body), saved.position
         self._epoch = client.epoch
-        async with client.feed(self._position) as feed:
+        async with client.feed(self._position, types=FOLDED) as feed:
             async for told in feed:
                 if isinstance(told, Recorded):
                     self._heard(told)
                     self._position = told.position
                 elif isinstance(told, CaughtUp):
-                    self._epoch = told.epoch
+                    self._epoch, self._position = told.epoch, told.position
                     self._tracker = Tracker(self._memory.files.values(), self._memory.wanted)
                     self._void = False
                     self._list_at = 0.0

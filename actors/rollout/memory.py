@@ -19,6 +19,7 @@ from schemas.envelope import Recorded
 from schemas.events import ProcessConversationFound, TranscriptMoved, TranscriptSeen
 
 VERSION: Final = 1
+FOLDED: Final = (TranscriptSeen.TYPE, TranscriptMoved.TYPE, ProcessConversationFound.TYPE)
 _OURS: Final = "/actor/rollout/"
 _KEPT_NS: Final = 30 * 24 * 3600 * 10**9
 

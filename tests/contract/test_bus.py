@@ -20,8 +20,9 @@ from bus.protocol import MAX_PUBLISH_EVENTS, Failure, Hello, Publish
 from bus.sockets import Sockets, new_key_pair
 from bus.source import Source
 from schemas.commands import ExplainSession, ListSessions
-from schemas.envelope import Recorded
-from schemas.events import JournalOpened, JournalTrimmed
+from schemas.envelope import Envelope, Recorded
+from schemas.events import JournalOpened, JournalTrimmed, SessionGone
+from schemas.identity import SessionId
 from schemas.rows import AsOf, SessionTable
 from tests.bus.process import BrokerProcess
 from tests.bus.values import GATEWAY, raw, said
@@ -47,6 +48,10 @@ async def take(client: Client, after: int, until: int, **rest: object) -> list[R
     with anyio.fail_after(20):
         async with client.feed(after, until=until, **rest) as feed:  # type: ignore[arg-type]
             return [told async for told in feed]
+
+
+def gone(session: str) -> Envelope:
+    return GATEWAY.envelope(f"session/{session}", SessionGone(session=SessionId(session), reason="exited"))
 
 
 def numbers(told: list[Recorded | Gap | CaughtUp]) -> list[int]:
@@ -127,6 +132,21 @@ async def test_a_filtered_feed_is_exact_and_in_order(shared: BrokerProcess) -> N
                     if len(got) == len(expected):
                         break
         assert got == expected
+
+
+async def test_a_feed_of_types_is_exact_and_in_order(shared: BrokerProcess) -> None:
+    async with connect(shared.connection("gateway")) as client:
+        start = client.head
+        async with client.feed(start, types=("session.gone", "pin.placed")) as feed:
+            end = (await client.publish([said(1), gone("codex-1"), said(2), said(3), gone("codex-2")]))[-1]
+            got: list[str] = []
+            with anyio.fail_after(20):
+                async for told in feed:
+                    if isinstance(told, Recorded):
+                        got.append(told.envelope.subject)
+                        if told.position == end:
+                            break
+        assert got == ["session/codex-1", "session/codex-2"]
 
 
 async def test_a_feed_from_the_head_begins_with_what_happens_next(shared: BrokerProcess) -> None:

@@ -93,6 +93,16 @@ def test_prefixes_select_and_the_page_still_says_how_far_it_looked(journal: Jour
     assert (page.through, page.more) == (1, True)
 
 
+def test_types_select_whatever_the_subject(journal: Journal) -> None:
+    topics = [b"session.a.request.seen.", b"request.b.request.seen.", b"session.a.x.seen.", b"session.request.seen.x.y."]
+    journal.append([row(at, topic=topic) for at, topic in enumerate(topics, 1)], ids(1, 4), TIME)
+    assert positions(journal, types=("request.seen",)) == [1, 2]
+    assert positions(journal, types=("x.y", "request.seen")) == [1, 2, 4]
+    assert positions(journal, prefixes=(b"session.",), types=("request.seen",)) == [1]
+    page = journal.read(0, types=("pin.placed",))
+    assert (page.rows, page.through, page.more, page.damaged) == ((), 4, False, ())
+
+
 def test_reading_ahead_is_refused(journal: Journal) -> None:
     with pytest.raises(AheadError):
         journal.read(1)

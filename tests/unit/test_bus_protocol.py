@@ -51,7 +51,7 @@ from tests.bus.values import TIME, row, rows
     [
         Hello(protocol=1, role="test", serves=("registry.list_sessions",)),
         Publish((b"{}", b"[]")),
-        Read(after=7, limit=10, prefixes=("session.", "bus.")),
+        Read(after=7, limit=10, prefixes=("session.", "bus."), types=("session.seen",)),
         Request(to="registry", type="registry.list_sessions", deadline_ms=2000, command=b'{"a":1}'),
         Reply(ok=True, answer=b"{}"),
         Reply(ok=False, code="busy", message="later"),
