@@ -6,7 +6,7 @@ Owns how these tests wait: for pieces on the stream, always with a deadline; nev
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ from schemas.content import (
     ApprovalRequested,
     ApprovalResolved,
     Frame,
+    Identified,
     Piece,
     StatusTold,
     TextAdded,
@@ -94,6 +95,12 @@ class Told:
         table = await self.ask(ListBridges())
         return next(row for row in table.bridges if row.launch == self.launch)
 
+    async def identified(self) -> BridgeRow:
+        """Return the row once the conversation is known; it may have been before anybody listened."""
+        while not (row := await self.row()).conversation:
+            await self.until(Identified)
+        return row
+
     async def pending(self) -> Pending:
         found: Pending = await self.ask(ShowPending(session=self.launch))
         return found
@@ -150,21 +157,31 @@ class Told:
 @asynccontextmanager
 async def session(system: System, **wishes: Any) -> AsyncIterator[Told]:
     """Start a session and listen to it for the length of a block; it is closed at the end of that."""
-    async with (
-        connect(read_connection(system.home / "state/run/bus.json")) as client,
-        anyio.create_task_group() as group,
-    ):
+    async with on_bus(system) as client:
         row = await client.request("bridges", StartSession(**wishes), deadline=30.0)
-        told, listening = Told(client, row.launch), anyio.Event()
-        group.start_soon(told.listen, listening)
-        await listening.wait()
-        try:
-            yield told
-        finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(10):
-                if any(row.launch == told.launch for row in (await client.request("bridges", ListBridges())).bridges):
-                    await told.close()
-            group.cancel_scope.cancel()
+        async with listening(client, row.launch) as told:
+            try:
+                yield told
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(10):
+                    if any(row.launch == told.launch for row in (await told.ask(ListBridges())).bridges):
+                        await told.close()
+
+
+def on_bus(system: System) -> AbstractAsyncContextManager[Client]:
+    """Connect as any client does."""
+    return connect(read_connection(system.home / "state/run/bus.json"))
+
+
+@asynccontextmanager
+async def listening(client: Client, launch: str) -> AsyncIterator[Told]:
+    """Listen to a session for the length of a block, and leave it as it is."""
+    async with anyio.create_task_group() as group:
+        told, begun = Told(client, launch), anyio.Event()
+        group.start_soon(told.listen, begun)
+        await begun.wait()
+        yield told
+        group.cancel_scope.cancel()
 
 
 def descendants(pid: int) -> list[psutil.Process]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from bus.errors import RefusedError
-from schemas.commands.bridges import AnswerApproval, ForkSession
+from schemas.commands.bridges import AnswerApproval, ForkSession, StartSession
 from schemas.content import FailureTold, Identified, SettingsTold, StatusTold, TextAdded, ToolStarted, UsageTold
-from tests.e2e.bridged import Told, descendants, session
+from tests.e2e.bridged import Told, descendants, listening, on_bus, session
 from tests.e2e.codex import BINARY, needs_codex
+from tests.e2e.providers import echo_server
 from tests.e2e.system import System, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.codex, needs_codex]
@@ -30,9 +31,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield system
 
 
-@asynccontextmanager
-async def codex(system: System, folder: Path, **wishes: Any) -> AsyncIterator[Told]:
-    """Drive a Codex in a project and a home of its own."""
+def wishes(folder: Path) -> dict[str, Any]:
+    """Return how a Codex with a project and a home of its own is asked for."""
     work, home = folder / "project", folder / "codex-home"
     for place in (work, home):
         place.mkdir(exist_ok=True)
@@ -40,7 +40,13 @@ async def codex(system: System, folder: Path, **wishes: Any) -> AsyncIterator[To
         'model = "gpt-5.1-codex"\ncheck_for_update_on_startup = false\n[analytics]\nenabled = false\n'
     )
     environ = {"CODEX_HOME": str(home), "HOME": str(home)}
-    async with session(system, **{"agent": "codex", "cwd": str(work), "program": BINARY, "environ": environ, **wishes}) as told:
+    return {"agent": "codex", "cwd": str(work), "program": BINARY, "environ": environ}
+
+
+@asynccontextmanager
+async def codex(system: System, folder: Path, **more: Any) -> AsyncIterator[Told]:
+    """Drive a Codex in a project and a home of its own."""
+    async with session(system, **{**wishes(folder), **more}) as told:
         yield told
 
 
@@ -57,7 +63,7 @@ def requests(system: System, thread: str) -> list[dict[str, Any]]:
 def test_two_turns_with_kept_context_of_a_session_that_the_registry_knows(system: System, tmp_path: Path) -> None:
     async def test() -> None:
         async with codex(system, tmp_path) as told:
-            identified = await told.until(Identified)
+            identified = await told.identified()
             first = await told.say("remember the kumquat")
             second = await told.say("and what was it")
             assert (first.outcome, second.outcome) == ("completed", "completed")
@@ -130,7 +136,7 @@ def test_an_interrupt_in_mid_turn_ends_text_and_command_and_the_next_turn_goes_o
 def test_clear_begins_another_conversation_in_its_place(system: System, tmp_path: Path) -> None:
     async def test() -> None:
         async with codex(system, tmp_path) as told:
-            old = await told.until(Identified)
+            old = await told.identified()
             await told.say("remember the kumquat")
             await told.clear()
             new = await told.until(Identified)
@@ -147,7 +153,7 @@ def test_clear_begins_another_conversation_in_its_place(system: System, tmp_path
 def test_the_model_is_switched_between_turns(system: System, tmp_path: Path) -> None:
     async def test() -> None:
         async with codex(system, tmp_path, model="gpt-5.1-codex") as told:
-            thread = (await told.until(Identified)).conversation
+            thread = (await told.identified()).conversation
             await told.say("one")
             await told.change(model="gpt-5.5")
             await told.until(SettingsTold, lambda piece: piece.model == "gpt-5.5")
@@ -160,7 +166,7 @@ def test_the_model_is_switched_between_turns(system: System, tmp_path: Path) -> 
 def test_killed_in_mid_turn_the_agent_is_started_again_with_its_conversation(system: System, tmp_path: Path) -> None:
     async def test() -> None:
         async with codex(system, tmp_path) as told:
-            thread = (await told.until(Identified)).conversation
+            thread = (await told.identified()).conversation
             await told.say("remember the kumquat")
             turn = await told.send("[echo words=2000 pace=20ms]")
             await told.until(TextAdded, lambda piece: piece.turn == turn and piece.channel == "reply")
@@ -183,15 +189,11 @@ def test_killed_in_mid_turn_the_agent_is_started_again_with_its_conversation(sys
 def test_a_fork_goes_on_from_the_same_past_under_an_id_of_its_own(system: System, tmp_path: Path) -> None:
     async def test() -> None:
         async with codex(system, tmp_path) as told:
-            parent = await told.until(Identified)
+            parent = await told.identified()
             await told.say("remember the kumquat")
             row = await told.ask(ForkSession(session=told.launch))
             assert (row.parent, row.relation) == (parent.session, "forks")
-            child = Told(told.client, row.launch)
-            async with anyio.create_task_group() as group:
-                listening = anyio.Event()
-                group.start_soon(child.listen, listening)
-                await listening.wait()
+            async with listening(told.client, row.launch) as child:
                 ended = await child.say("and now")
                 assert ended.outcome == "completed"
                 own = (await child.row()).session
@@ -199,7 +201,6 @@ def test_a_fork_goes_on_from_the_same_past_under_an_id_of_its_own(system: System
                 (request,) = requests(system, own.removeprefix("codex-"))
                 assert request["usage"]["input"] > requests(system, parent.conversation)[0]["usage"]["input"]
                 await child.close()
-                group.cancel_scope.cancel()
 
     play(test)
 
@@ -248,3 +249,73 @@ def test_no_words_of_it_are_in_the_journal(system: System, tmp_path: Path) -> No
         if file.is_file() and not file.name.endswith(".lock"):
             assert word.encode() not in file.read_bytes(), file
     assert os.path.exists(tmp_path / "project" / word)  # noqa: PTH110 - so that the test has teeth
+
+
+def test_its_bridge_killed_the_conversation_goes_on_in_another_one(system: System, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with codex(system, tmp_path) as told:
+            thread = (await told.identified()).conversation
+            await told.say("remember the kumquat")
+            process = (await told.row()).process
+            assert process is not None
+            family = descendants(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+            ended = await told.say("what was it")
+            assert told.reply(ended.turn) == "You said: what was it"
+            row = await told.row()
+            assert (row.restarts, row.session) == (1, f"codex-{thread}")
+            first, last = requests(system, thread)
+            assert last["usage"]["input"] > first["usage"]["input"]
+            assert [one for one in family if one.is_running()] == []
+
+    play(test)
+
+
+def test_tabwire_restarted_the_conversation_is_there_again(tmp_path: Path) -> None:
+    launch, thread = "", ""
+
+    async def before() -> None:
+        nonlocal launch, thread
+        async with on_bus(own) as client:
+            row = await client.request("bridges", StartSession(**wishes(tmp_path)), deadline=30.0)
+            async with listening(client, row.launch) as told:
+                await told.say("remember the kumquat")
+                launch, thread = row.launch, (await told.identified()).conversation
+
+    async def after() -> None:
+        async with on_bus(own) as client, listening(client, launch) as told:
+            ended = await told.say("what was it")
+            assert told.reply(ended.turn) == "You said: what was it"
+            (last,) = requests(own, thread)  # echo was restarted too
+            assert last["usage"]["input"] > first["usage"]["input"]
+            assert (await told.row()).session == f"codex-{thread}"
+            await told.close()
+
+    with running(tmp_path / "home") as own:
+        play(before)
+        (first,) = requests(own, thread)
+        own.tabwire("down")
+        own.tabwire("up")
+        play(after)
+
+
+def test_another_provider_takes_over_at_the_next_turn_and_the_conversation_is_kept(tmp_path: Path) -> None:
+    with echo_server() as second, ExitStack() as stack:
+        table = f'[providers.second]\nbase_url = "{second}"\nauth = "none"\ndialects = ["openai.responses"]\n'
+        own = stack.enter_context(running(tmp_path / "home", f'default_provider = "echo"\n{table}'))
+
+        known = ""
+
+        async def test() -> None:
+            nonlocal known
+            async with codex(own, tmp_path) as told:
+                await told.say("remember the kumquat")
+                await told.change(provider="second")
+                ended = await told.say("what was it")
+                assert ended.outcome == "completed"
+                known = (await told.identified()).session
+
+        play(test)
+        completed = [item.envelope.data for item in own.until_count("request.completed", 2, session=known)]
+        assert [one.provider for one in completed] == ["echo", "second"]
+        assert completed[1].usage.input > completed[0].usage.input
