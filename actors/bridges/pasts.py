@@ -19,7 +19,8 @@ from actors.bridges.rows import AmbiguousBridgeError, UnknownBridgeError, resolv
 from actors.bridges.shell import Hub
 from actors.bridges.terms import Session
 from actors.transcripts import history
-from actors.transcripts.pieces import named
+from actors.transcripts.claude_messages import message_uuid
+from actors.transcripts.pieces import named, named_by_message
 from actors.transcripts.tree import Agent
 from bus.client import RefusedError
 from bus.protocol import MAX_ANSWER
@@ -120,7 +121,7 @@ async def _from_transcript(one: Known, limit: int, before: str) -> History | Non
             told = History(
                 session=one.session,
                 source="transcript",
-                turns=named(page.turns, (*one.seen, *one.shown)) if not before else page.turns,
+                turns=_named(one, page.turns, newest=not before),
                 before=str(page.before) if page.before >= 0 else "",
                 note=page.note,
             )
@@ -129,6 +130,14 @@ async def _from_transcript(one: Known, limit: int, before: str) -> History | Non
             limit = max(1, min(limit, len(page.turns)) // 2)
     except OSError as error:
         raise RefusedError("unreadable", f"its transcript cannot be read: {error}") from error
+
+
+def _named(one: Known, turns: tuple[Turn, ...], *, newest: bool) -> tuple[Turn, ...]:
+    """Give turns the names that they have on the stream: Claude Code writes messages under ids that we gave, Codex does not."""
+    seen = (*one.seen, *one.shown)
+    if one.agent == "claude":
+        return named_by_message(turns, {message_uuid(turn.turn): turn.turn for turn in seen})
+    return named(turns, seen) if newest else turns
 
 
 def _from_bridge(one: Known, limit: int, before: str) -> History:

@@ -36,6 +36,7 @@ from actors.bridges.terms import (
     RESTART_PERIOD,
     START_SECONDS,
     Answered,
+    Asking,
     Begun,
     Came,
     Changed,
@@ -71,7 +72,14 @@ _OVER: Final = "this session has ended"
 
 def step(session: Session, given: Input, now: Moment) -> tuple[Session, tuple[Output, ...]]:
     """Take one input."""
+    if session.phase == "ended" and not isinstance(given, Asking | Closed):
+        return session, ()  # nothing follows an end; who asks is told so
     course = Course(session, now)
+    _take(course, given)
+    return course.it, tuple(course.orders)
+
+
+def _take(course: Course, given: Input) -> None:
     match given:
         case Begun():
             _cut_off(course, given.cut_off)
@@ -81,7 +89,7 @@ def step(session: Session, given: Input, now: Moment) -> tuple[Session, tuple[Ou
         case NotSpawned():
             _not_spawned(course, given.reason)
         case Came():
-            course.set(heard=now.steady)
+            course.set(heard=course.at.steady)
             hear(course, given.line)
         case Unwritten():
             hear(course, contract.Replied(ask=given.ask, code=given.code, message=given.message))
@@ -95,7 +103,6 @@ def step(session: Session, given: Input, now: Moment) -> tuple[Session, tuple[Ou
             _settled(course, given)
         case _:
             _ask(course, given)
-    return course.it, tuple(course.orders)
 
 
 # ---------------------------------------------------------------------------------------------------- being asked
@@ -223,8 +230,7 @@ def _not_spawned(course: Course, reason: str) -> None:
     if course.it.phase == "closing":
         _end(course, course.it.ending)
         return
-    course.fail("not_started", reason, retrying=False)
-    _end(course, reason)
+    _gone(course, Gone(reason=reason))
 
 
 def _gone(course: Course, given: Gone) -> None:

@@ -71,7 +71,7 @@ def _assistant(gathering: Gathering, entry: dict[str, Any], message: dict[str, A
         gathering.end("failed", text)
     elif stop not in _GOING_ON:
         gathering.end("completed")
-    if stop:  # a response stands in several lines, and the one that has a reason to stop counts it
+    if stop and message.get("usage"):  # a response stands in several lines; the one that has a reason to stop counts it
         gathering.used(_usage(message.get("usage")))
 
 

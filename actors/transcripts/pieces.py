@@ -6,7 +6,7 @@ Must not know where pieces come from.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -118,6 +118,12 @@ def named(turns: tuple[Turn, ...], seen: tuple[Turn, ...]) -> tuple[Turn, ...]:
         elif one is not seen[-1]:  # the last one may not have been written down yet
             break
     return tuple(found)
+
+
+def named_by_message(turns: tuple[Turn, ...], names: Mapping[str, str]) -> tuple[Turn, ...]:
+    """Give turns of a transcript the names that belong to their messages, where these are known by ids of their own."""
+    messages = [next((piece.item for piece in turn.pieces if isinstance(piece, TextAdded)), "") for turn in turns]
+    return tuple(_renamed(turn, names[of]) if of in names else turn for turn, of in zip(turns, messages, strict=True))
 
 
 def _renamed(turn: Turn, name: str) -> Turn:
