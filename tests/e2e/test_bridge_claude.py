@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from actors.transcripts.claude_messages import message_uuid
-from schemas.commands.bridges import AnswerApproval, ForkSession, SendMessage
+from schemas.commands.bridges import AnswerApproval, ForkSession, SendMessage, ShowHistory
 from schemas.content import (
     ApprovalRequested,
     ApprovalResolved,
@@ -307,5 +307,27 @@ def test_an_unknown_conversation_is_said_once_and_is_the_end(stage: Stage) -> No
             assert failed.code == "conversation_unknown"
             assert unknown in failed.message
             await told.until(Ended)
+
+    play(test)
+
+
+def test_its_past_has_the_streams_names_and_not_the_turn_that_runs(stage: Stage) -> None:
+    async def test() -> None:
+        async with stage.session() as told:
+            same = [(await told.say("[echo say=same]")).turn for _ in range(3)]
+            running = await told.send("[echo words=2000 pace=50ms]")
+            await told.until(TextAdded, lambda piece: piece.turn == running and piece.channel == "reply")
+            past = await told.ask(ShowHistory(session=told.launch))
+            assert (past.source, [turn.turn for turn in past.turns]) == ("transcript", same)
+            older = await told.ask(ShowHistory(session=told.launch, limit=1))
+            assert [turn.turn for turn in older.turns] == same[-1:]
+            oldest = await told.ask(ShowHistory(session=told.launch, before=older.before))
+            assert [turn.turn for turn in oldest.turns] == same[:-1]
+            pending = await told.pending()
+            assert pending.turn == running
+            await told.interrupt()
+            await told.ended(running)
+            past = await told.ask(ShowHistory(session=told.launch))
+            assert [turn.turn for turn in past.turns] == [*same, running]
 
     play(test)
