@@ -407,6 +407,9 @@ def test_the_rest_of_a_text_that_was_not_told_in_deltas_comes_with_its_end() -> 
     play.tell("item/agentMessage/delta", itemId="m", delta="You ")
     said = play.tell("item/completed", item={"type": "agentMessage", "id": "m", "text": "You said"})
     assert [getattr(piece, "text", "") for piece in pieces(said)] == ["said", ""]
+    play.tell("item/agentMessage/delta", itemId="n", delta="whole")
+    said = play.tell("item/completed", item={"type": "agentMessage", "id": "n", "text": "whole"})
+    assert pieces(said) == [TextEnded(turn="turn-1", item="n", channel="reply", length=5)]
 
 
 @pytest.mark.parametrize(
@@ -535,6 +538,20 @@ def test_an_interrupt_of_what_codex_does_not_run_ends_the_turn() -> None:
     assert only(play.refuse("turn/interrupt", "no active turn to interrupt"), TurnEnded).outcome == "interrupted"
 
 
+def test_an_interrupt_that_came_too_late_does_not_end_the_next_turn() -> None:
+    play = Play.working()
+    play.give(Interrupt())
+    play.tell("turn/completed", turn={"id": TURN, "status": "completed"})
+    play.give(Prompt(turn="turn-2", text="x"))
+    assert play.refuse("turn/interrupt", "no active turn to interrupt") == []
+
+
+def test_what_a_completed_turn_left_running_is_left_alone() -> None:
+    play = Play.working()
+    play.tell("item/started", item={"type": "commandExecution", "id": "server", "command": "serve"})
+    assert written(play.tell("turn/completed", turn={"id": TURN, "status": "completed"})) == []
+
+
 def test_the_end_of_an_interrupted_turn_ends_its_commands_and_no_others() -> None:
     play = Play.working()
     play.tell("item/started", item={"type": "commandExecution", "id": "mine", "command": "sleep 9"})
@@ -634,6 +651,14 @@ def test_what_is_not_served_is_refused_at_once() -> None:
 
 def test_a_question_outside_of_any_turn_is_declined() -> None:
     said = Play.ready().line(id=1, method="item/commandExecution/requestApproval", params=command())
+    assert written(said) == [{"id": 1, "result": {"decision": "decline"}}]
+    assert [one for one in said if isinstance(one, Ask)] == []
+
+
+def test_a_question_that_is_open_is_not_asked_again() -> None:
+    play = Play.working()
+    play.line(id=1, method="item/commandExecution/requestApproval", params=command())
+    said = play.line(id=1, method="item/commandExecution/requestApproval", params=command(command="rm -r /"))
     assert written(said) == [{"id": 1, "result": {"decision": "decline"}}]
     assert [one for one in said if isinstance(one, Ask)] == []
 

@@ -177,7 +177,7 @@ def _warned(state: Session, params: Params) -> Step:
 def _resolved(state: Session, params: Params) -> Step:
     name = params.get("requestId")
     for approval, (request, _) in state.questions.items():
-        if request == name and type(request) is type(name):
+        if request == name:
             state = replace(state, questions=without(state.questions, approval))
             return state, (Withdrawn(approval=approval, reason="Codex does not wait for it any more"),)
     return state, ()
