@@ -263,6 +263,23 @@ def test_it_wakes_by_itself_when_what_it_left_running_is_done(stage: Stage) -> N
     play(test)
 
 
+def test_a_sub_agent_in_the_background_asks_when_no_turn_runs(stage: Stage) -> None:
+    async def test() -> None:
+        async with stage.session() as told:
+            task = {"description": "sub", "subagent_type": "general-purpose", "prompt": '[echo wait=1s tool="touch sub"]'}
+            first = await told.say(f"[echo call=Task arguments={json.dumps(json.dumps(task))}] [echo say=started]")
+            assert told.reply(first.turn) == "started"
+            asked = await told.asked()
+            assert (asked.turn, asked.title) == ("", "Bash: touch sub")
+            assert (await told.row()).status == "waiting_permission"
+            assert (await told.answer(asked, "allow_once")).allowed
+            own = await told.until(TurnStarted)
+            assert (await told.ended(own.turn)).outcome == "completed"
+
+    play(test)
+    assert (stage.work / "sub").exists()
+
+
 def test_a_fork_has_the_past_and_a_future_of_its_own(stage: Stage) -> None:
     async def test() -> None:
         async with stage.session() as told:

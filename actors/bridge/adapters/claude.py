@@ -18,7 +18,8 @@ complete messages, requests of Claude Code's (``can_use_tool``) and one ``result
   (``actors.transcripts.claude_messages``). Any string is taken, not only uuids, but only uuids are used here. A message that is
   given twice with one uuid in one process is taken once; a process that resumed has forgotten that. A turn that began by a time
   that came has its line's uuid as its name; one that a background task began has a name of ours, its line ``origin.kind =
-  "task-notification"``. Behind ``/clear`` all is in a new file, which is there when its first message is given.
+  "task-notification"``. Behind ``/clear`` all is in a new file, which is there when its first message is given. Lines are
+  written about 0.1 s late: of a Claude Code that is killed before, the last message is in no transcript.
 * **The conversation's id** comes with the first message, not with the greeting; a resumed one keeps its id. ``/clear``
   changes it within the process: the ``new_conversation_id`` that is told is another, ``session_id`` of what follows is right.
 * **An interrupt** that comes before its message is taken up may be lost, so it is sent again then. What Claude Code waits to be
