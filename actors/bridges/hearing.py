@@ -106,6 +106,7 @@ def _piece(course: Course, piece: Piece) -> None:
         case FailureTold():
             course.tell(piece)
             code = word(piece.code)
+            course.set(failed=code)
             it = course.it
             course.publish(BridgeFailed(launch=it.launch, session=it.session, code=code, reason=_reason(code), retrying=True))
         case Ended():
@@ -135,6 +136,9 @@ def _turn_ended(course: Course, piece: TurnEnded) -> None:
     if course.it.running is not None and course.it.running.turn == piece.turn:
         course.end_turn(piece.outcome, piece.reason)
         return
+    waits = any(one.turn == piece.turn for one in course.it.messages)
+    if waits and piece.outcome == "failed":
+        return  # its bridge is ending: the next one is given it, or the end of the session tells
     course.tell(piece)  # of a message that was given back
     course.set(messages=tuple(one for one in course.it.messages if one.turn != piece.turn))
 

@@ -61,7 +61,7 @@ from actors.bridges.terms import (
     Unwritten,
     Wish,
 )
-from schemas.content import Ended, SettingsTold
+from schemas.content import Ended, SettingsTold, TurnEnded
 from schemas.events.bridges import BridgeEnded, BridgeSettingsChanged, BridgeStarted
 
 STOPPED: Final = "Tabwire stopped; the session is taken up again when it runs"
@@ -179,7 +179,9 @@ def _settled(course: Course, given: Settled) -> None:
 def _begin(course: Course) -> None:
     if course.it.phase != "resting":
         return
-    course.set(phase="starting", due=course.at.steady + START_SECONDS, heard=course.at.steady, over=None, initialised=False)
+    course.set(
+        phase="starting", due=course.at.steady + START_SECONDS, heard=course.at.steady, over=None, failed="", initialised=False
+    )
     course.status("starting", course.it.status_reason if course.it.restarts else "")
     course.orders.append(Start())
     course.keep()
@@ -250,12 +252,14 @@ def _gone(course: Course, given: Gone) -> None:
     course.set(asked=(), questions=(), dropping=0, dropped=())
     never = _never_again(course, given)
     if never:
-        course.fail(code, never, retrying=False)
+        if it.failed != code or never != why:
+            course.fail(code, never, retrying=False)
         _end(course, never, given.code)
         return
     recent = _recent(course)
     delay = RESTART_DELAYS[len(recent)]
-    course.fail(code, f"{why}; it is started again", retrying=True)
+    if it.failed != code:
+        course.fail(code, f"{why}; it is started again", retrying=True)
     course.set(
         phase="resting",
         initialised=False,
@@ -328,6 +332,8 @@ def _end(course: Course, reason: str, code: int | None = None) -> None:
     course.end_turn("interrupted" if course.it.closing else "failed", reason, "closed" if course.it.closing else "ended")
     for ask in course.it.asked:
         course.settle(ask, "ended", f"{_OVER}: {reason}")
+    for message in course.it.messages:
+        course.tell(TurnEnded(turn=message.turn, outcome="failed", reason=f"not sent: {reason}"[:1000]))
     closing = course.it.closing
     course.set(asked=(), closing=(), messages=(), questions=(), process=None, initialised=False, due=None)
     course.status("gone", reason[:300])

@@ -92,7 +92,7 @@ class Session(Struct, frozen=True, kw_only=True):
     ``session`` is ``launch`` until the conversation is known, ``aliases`` are what it was before. ``asked`` are the questions
     to the bridge that are not answered (``own`` counts ours, downwards), ``closing`` those who wait for its end. ``ever``: the
     agent has greeted once, so it can be started. ``keep``: it ends for now only, and is taken up again. ``due`` is when its
-    next timed thing happens.
+    next timed thing happens. ``failed`` is what its bridge told last of what broke.
     """
 
     launch: LaunchId
@@ -141,6 +141,7 @@ class Session(Struct, frozen=True, kw_only=True):
     heard: float = 0.0
     due: float | None = None
     over: Over | None = None
+    failed: str = ""
     ended: float = 0.0
     note: str = ""
 

@@ -251,6 +251,29 @@ def test_a_bridge_that_dies_is_followed_by_one_that_goes_on_with_the_conversatio
     assert [one.line.turn for one in of(given, Write)] == ["c"]
 
 
+def test_what_waits_when_the_agent_dies_is_given_to_the_next_or_told_as_not_sent() -> None:
+    play = Play().begin()
+    play.turn("a", end=False)
+    play(Sent(ask=1, message="b", text="x", by="me"))
+    play(Came(Replied(ask=1)))
+    play.hear(FailureTold(code="agent_exited", message="its last words", turn="a"))
+    play.hear(
+        TurnEnded(turn="a", outcome="failed", reason="it exited with 1"),
+        TurnEnded(turn="b", outcome="failed", reason="not sent: it exited with 1"),
+    )
+    play(Came(Over(code="agent_exited", reason="it exited with 1")))
+    orders = play(Gone(0))
+    assert facts(orders) == []  # told by the bridge already
+    assert waiting(play) == ["b"]
+    assert [one.line.turn for one in of(play(Spawned(process=PROCESS, launch=LAUNCH)), Write)] == ["b"]
+    play(Came(Over(code="no_login", reason="log in first", resumable=False)))
+    play(Gone(0))
+    assert TurnEnded(turn="b", outcome="failed", reason="not sent: log in first") in play.frames
+    assert [piece for piece in play.frames if isinstance(piece, TurnEnded) and piece.turn == "b"] == [
+        TurnEnded(turn="b", outcome="failed", reason="not sent: log in first")
+    ]
+
+
 def test_restarts_are_delayed_and_given_up_within_a_minute_and_forgotten_after_it() -> None:
     play = Play().begin()
     play.turn("a")
