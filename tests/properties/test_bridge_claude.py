@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.bridge import adapter as seam
+from actors.bridge import contract, conversation
 from actors.bridge.adapters import claude
 from actors.bridge.adapters.claude_state import State
+from actors.bridge.state import Moment, Started, Tell, Terms
 from actors.transcripts.claude_messages import message_uuid
 from schemas import content
 from tests.bridge.claude_scenes import SCENES, beginning
 from tests.bridge.driven import load
 
+ADAPTER = cast("seam.Adapter", claude)
 RECORDED = sorted({entry["read"] for name in SCENES for entry in load(f"claude_{name}") if "read" in entry})
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -149,7 +152,7 @@ class Rules:
                 self.take(seam.Passed(name="any"))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(moves, max_size=30))
 def test_whatever_comes_the_rules_are_kept(moves: list[Move]) -> None:
     rules = Rules()
@@ -157,7 +160,7 @@ def test_whatever_comes_the_rules_are_kept(moves: list[Move]) -> None:
         rules.move(move)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(moves, max_size=20))
 def test_every_turn_can_end(moves: list[Move]) -> None:
     rules = Rules()
@@ -170,6 +173,38 @@ def test_every_turn_can_end(moves: list[Move]) -> None:
         rules.move(("result", "success"))
     assert not rules.turn
     assert not turn or rules.state.turn is None
+
+
+asks: st.SearchStrategy[Any] = st.one_of(
+    st.tuples(st.just(contract.Send), st.fixed_dictionaries({"turn": st.sampled_from("abc"), "text": st.text(max_size=9)})),
+    st.tuples(st.just(contract.Interrupt), st.fixed_dictionaries({"queued": st.booleans()})),
+    st.tuples(st.just(contract.Change), st.just({"model": "m"})),
+    st.tuples(st.just(contract.Clear), st.just({})),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(lines, asks), max_size=40))
+def test_the_conversation_can_tell_all_that_it_says(inputs: list[bytes | tuple[type[contract.Ask], dict[str, Any]]]) -> None:
+    now = Moment(1.0, 1_795_000_000.0)
+    state = conversation.begin(ADAPTER, Terms(), beginning(""))
+    state, _ = conversation.step(ADAPTER, state, now, Started(pid=1, argv0="claude"))
+    greeting = {"subtype": "success", "request_id": "greeting", "response": {"claude_code_version": "2.1.329"}}
+    given_: list[Any] = [seam.LineCame(json.dumps({"type": "control_response", "response": greeting}).encode())]
+    for number, input_ in enumerate(inputs):
+        given_.append(seam.LineCame(input_) if isinstance(input_, bytes) else input_[0](ask=number, **input_[1]))
+    running: list[str] = []
+    for one in given_:
+        state, outputs = conversation.step(ADAPTER, state, now, one)
+        for line in (output.line for output in outputs if isinstance(output, Tell)):
+            assert contract.decode_up(contract.encode_line(line)) == line
+            match line:
+                case contract.Said(piece=content.TurnStarted(turn=turn)):
+                    assert running == []
+                    running = [turn]
+                case contract.Said(piece=content.TurnEnded(turn=turn, reason=reason)) if not reason.startswith("not sent"):
+                    assert running == [turn]
+                    running = []
 
 
 @given(st.lists(lines, max_size=30))
