@@ -23,44 +23,42 @@ from collections.abc import Iterator
 from typing import Final
 
 PAUSE: Final = 0.01
-_LOOKED_AT_IS_US: Final = sys.platform == "linux"
 
 
-def signal_all(agent: int, number: int) -> int:
-    """Send a signal to everything below this process; return to how many."""
-    if sys.platform == "win32":
-        return 0
-    if not _LOOKED_AT_IS_US:
+def signal_all(agent: int, number: int) -> None:
+    """Send a signal to everything below this process, or as much of it as this system shows."""
+    if sys.platform == "linux":
+        for pid, started in _below(os.getpid()):
+            _signal(pid, started, number)
+    elif sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(agent, number)
-        return 1
-    return sum(_signal(pid, started, number) for pid, started in _below(os.getpid()))
 
 
 def sweep(agent: int, deadline: float) -> int:
     """End everything below this process; return how many are left after ``deadline``. Who waits for the agent reaps it."""
     if sys.platform == "win32":
         return 0
+    if sys.platform != "linux":
+        signal_all(agent, signal.SIGKILL)
+        return 0
     end = time.monotonic() + deadline
     while reap(agent):
+        if time.monotonic() >= end:
+            return sum(1 for _ in _below(os.getpid()))
         signal_all(agent, signal.SIGKILL)
-        reap(agent)
-        if not _LOOKED_AT_IS_US or time.monotonic() >= end:
-            break
         time.sleep(PAUSE)
-    return sum(1 for _ in _below(os.getpid())) if _LOOKED_AT_IS_US and reap(agent) else 0
+    return 0
 
 
 def reap(agent: int) -> bool:
     """Take the exit status of adopted children, never the agent's own; tell whether there are children left."""
-    if sys.platform == "win32":
+    if sys.platform != "linux":
         return False
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is None:
-                return True
-            if ended.si_pid == agent:
+            if ended is None or ended.si_pid == agent:
                 return True
             os.waitpid(ended.si_pid, os.WNOHANG)
         except ChildProcessError:
@@ -69,7 +67,7 @@ def reap(agent: int) -> bool:
 
 def _below(root: int) -> Iterator[tuple[int, int]]:
     """Yield pid and start of every living descendant, parents first."""
-    from actors.probe.contract import ProbeError  # noqa: PLC0415 - as above
+    from actors.probe.contract import ProbeError  # noqa: PLC0415 - on Linux only
     from actors.probe.linux.procfs import read_stat  # noqa: PLC0415 - exists on Linux only
 
     children: dict[int, list[tuple[int, int]]] = {}
@@ -86,17 +84,12 @@ def _below(root: int) -> Iterator[tuple[int, int]]:
                 yield pid, started
 
 
-def _signal(pid: int, started: int, number: int) -> bool:
-    """Send a signal to the very process that was seen."""
+def _signal(pid: int, started: int, number: int) -> None:
+    """Send a signal to the very process that was seen; one that is gone, or another user's, is counted by who looks later."""
     from actors.probe.contract import ProbeError  # noqa: PLC0415 - as above
-    from actors.probe.linux.pidfd import held  # noqa: PLC0415 - exists on Linux only
-    from actors.probe.linux.procfs import read_stat  # noqa: PLC0415 - exists on Linux only
+    from actors.probe.linux.pidfd import held  # noqa: PLC0415 - as above
+    from actors.probe.linux.procfs import read_stat  # noqa: PLC0415 - as above
 
-    try:
-        with held(pid) as descriptor:
-            if read_stat(pid).started != started:
-                return False
+    with contextlib.suppress(ProbeError, ProcessLookupError, PermissionError), held(pid) as descriptor:
+        if sys.platform == "linux" and read_stat(pid).started == started:
             signal.pidfd_send_signal(descriptor, number)
-    except (ProbeError, ProcessLookupError, PermissionError):  # gone, or another user's: counted by who looks afterwards
-        return False
-    return True
