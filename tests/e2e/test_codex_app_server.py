@@ -298,6 +298,20 @@ def test_a_sub_agents_end_is_not_the_turns(codex: Driven) -> None:
     assert "child speaks" not in codex.reply("turn-next")  # what it brought back may be a second answer of the turn
 
 
+def test_a_sub_agents_command_is_asked_for_within_the_turn(codex: Driven) -> None:
+    codex.ready()
+    child = '[echo tool="touch by-child"] [echo say=x]'
+    arguments = json.dumps(json.dumps({"message": child, "agent_type": "default"}))
+    call = f"[echo call=spawn_agent namespace=multi_agent_v1 arguments={arguments}]"
+    codex.prompt("turn-parent", f"{call} [echo words=400 pace=50ms]")
+    asked = codex.asked()
+    assert "touch by-child" in asked.title
+    codex.give(Decide(approval=asked.approval, option=option(asked, "allow_once").id))
+    codex.until(lambda _: (codex.work / "by-child").exists())
+    codex.give(Interrupt())
+    assert codex.ended().outcome == "interrupted"
+
+
 LAB = """
 model = "gpt-5.1-codex"
 model_provider = "{provider}"

@@ -187,7 +187,7 @@ def test_a_recorded_session_is_told_as_it_was() -> None:
     assert [one.tool for one in play.said if isinstance(one, Ask)] == ["shell", "shell", "apply_patch"]
     assert [one for one in play.said if isinstance(one, Fail | Withdrawn | Woke | Note)] == []
     assert [(piece.code, "nonsense" in piece.message) for piece in pieces(play.said) if isinstance(piece, FailureTold)] == [
-        ("agent_failed", True)
+        ("turn_failed", True)
     ]
     first, second = [piece for piece in pieces(play.said) if isinstance(piece, Identified)]
     assert (first.cleared, second.cleared) == (False, True)
@@ -364,7 +364,8 @@ def test_a_thread_without_an_id_that_can_be_one_breaks_the_protocol() -> None:
 def test_a_refused_greeting_ends_it() -> None:
     play = Play()
     play.give(Spawned())
-    assert only(play.refuse("initialize", "too old"), Fail).code == "greeting_refused"
+    failed = only(play.refuse("initialize", "too old"), Fail)
+    assert (failed.code, "tried with 0.169.0" in failed.message) == ("greeting_refused", True)
 
 
 # ------------------------------------------------------------------------------------------------ turns
@@ -479,8 +480,8 @@ def test_a_failure_is_told_by_a_code_of_ours_and_the_sentence_in_it() -> None:
     for kind, code in (
         ("usageLimitExceeded", "limit_reached"),
         ({"httpConnectionFailed": {"httpStatusCode": 502}}, "provider_unreachable"),
-        ("unheardOf", "agent_failed"),
-        (None, "agent_failed"),
+        ("unheardOf", "turn_failed"),
+        (None, "turn_failed"),
     ):
         error = {"message": '{"error":{"message":"the budget is spent"}}', "codexErrorInfo": kind}
         said = Play.working().tell("turn/completed", turn={"id": TURN, "status": "failed", "error": error})

@@ -45,7 +45,17 @@ from actors.bridge.adapters import codex_wire as wire
 from actors.bridge.adapters.codex_answers import answered, ask, greeted_once, open_thread, settings_params, thread_params
 from actors.bridge.adapters.codex_asks import Question, question
 from actors.bridge.adapters.codex_launch import plan
-from actors.bridge.adapters.codex_state import AGENT, MODE_NAMES, Errand, Session, Step, Turn, asking, without
+from actors.bridge.adapters.codex_state import (
+    AGENT,
+    MODE_NAMES,
+    TESTED,
+    Errand,
+    Session,
+    Step,
+    Turn,
+    asking,
+    without,
+)
 from actors.bridge.adapters.codex_told import UNWANTED, kept_notices, notice, told
 from actors.bridge.adapters.codex_wire import text
 
@@ -55,7 +65,7 @@ FACTS: Final = AgentFacts(
     agent=AGENT,
     protocol="app-server",
     programs=("codex",),
-    tested="0.169.0",
+    tested=TESTED,
     can=frozenset(("interrupt", "approve", "set_model", "set_mode", "clear", "fork", "resume", "review", "history")),
     modes=MODE_NAMES,
     install="npm install -g @openai/codex",

@@ -17,6 +17,7 @@ from actors.bridge.adapters.codex_state import (
     CONFIGURED,
     MODE_NAMES,
     MODES,
+    TESTED,
     Errand,
     Purpose,
     Session,
@@ -113,6 +114,10 @@ def _initialized(state: Session, _: Errand, result: Result) -> Step:
     return state, (Write(wire.notification("initialized")), models, *thread)
 
 
+def _tried(state: Session) -> str:
+    return f"(this is Codex {state.version or 'of an unknown version'}; Tabwire was tried with {TESTED})"
+
+
 def _modelled(state: Session, _: Errand, result: Result) -> Step:
     names = [text(row, "model") for row in rows(result, "data") if isinstance(row, dict)]
     return greeted_once(replace(state, models=tuple(name for name in names if name)))
@@ -125,7 +130,7 @@ def _opened(state: Session, errand: Errand, result: Result) -> Step:
     try:
         session = session_of(conversation_key(AGENT, name))
     except IdentityError:
-        return state, (Fail(code="protocol", message="Codex named no conversation: update it, or Tabwire", resumable=False),)
+        return state, (Fail(code="protocol", message=f"Codex named no conversation {_tried(state)}", resumable=False),)
     profile = text(table(result, "activePermissionProfile"), "id")
     sandbox = {"permissions": profile} if profile else {"sandboxPolicy": table(result, "sandbox")}
     state = replace(
@@ -187,7 +192,9 @@ def _end_commands(state: Session, errand: Errand, result: Result) -> Step:
 
 
 def _not_greeted(state: Session, _: Errand, message: str) -> Step:
-    return state, (Fail(code="greeting_refused", message=f"Codex refused our greeting: {message}", resumable=False),)
+    return state, (
+        Fail(code="greeting_refused", message=f"Codex refused our greeting: {message} {_tried(state)}", resumable=False),
+    )
 
 
 def _no_models(state: Session, _: Errand, __: str) -> Step:
@@ -206,7 +213,9 @@ def _not_opened(state: Session, errand: Errand, message: str) -> Step:
     if name and "no rollout found" in message:
         failure = f"Codex has no conversation {name} in its home folder: `codex resume` lists those that it has"
         return state, (Fail(code="conversation_not_found", message=failure, resumable=False),)
-    return state, (Fail(code="thread_refused", message=f"Codex did not open a conversation: {message}", resumable=False),)
+    return state, (
+        Fail(code="thread_refused", message=f"Codex did not open a conversation: {message} {_tried(state)}", resumable=False),
+    )
 
 
 def _not_settled(state: Session, errand: Errand, message: str) -> Step:

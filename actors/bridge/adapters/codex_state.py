@@ -15,6 +15,7 @@ Step = tuple["Session", tuple[Output, ...]]
 Purpose = Literal["greet", "models", "open", "settle", "change", "turn", "interrupt", "left", "aside"]
 
 AGENT: Final = "codex"
+TESTED: Final = "0.169.0"
 CONFIGURED: Final = "default"
 _WORKSPACE: Final = {
     "type": "workspaceWrite",

@@ -210,7 +210,7 @@ def _turn_completed(state: Session, params: Params) -> Step:
     message = plain(text(error, "message")) or "Codex gave no reason"
     kind = error.get("codexErrorInfo")
     name = next(iter(kind), "") if isinstance(kind, dict) else kind if isinstance(kind, str) else ""
-    code = _CODES.get(name, "agent_failed")
+    code = _CODES.get(name, "turn_failed")
     failure = FailureTold(code=code, message=message, turn=turn.name)
     return turn_ended(state, "failed", code.replace("_", " "), Say(failure))
 
