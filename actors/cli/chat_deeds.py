@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from actors.cli.chat_desk import Action, Answer, Change, Do, Send
-from actors.cli.chat_session import QUICK_SECONDS, SLOW_SECONDS, ask, new_message, own_name, send
+from actors.cli.chat_session import QUICK_SECONDS, SLOW_SECONDS, ask, ask_patiently, new_message, own_name, send
 from actors.cli.chat_text import unbroken
 from bus.client import Client
 from schemas.bridge_rows import BridgeRow, History
@@ -36,7 +36,8 @@ async def carry_out(client: Client, session: str, action: Action) -> str:
     command, deadline = _command(session, action)
     if command is None:
         return ""
-    row: BridgeRow = await ask(client, command, deadline)
+    twice = isinstance(command, AnswerApproval | ChangeSettings | InterruptTurn)
+    row: BridgeRow = await (ask_patiently if twice else ask)(client, command, deadline)
     return f"forked; talk to it with: tabwire chat {row.launch}" if isinstance(command, ForkSession) else ""
 
 

@@ -191,12 +191,12 @@ def _approval_requested(view: View, piece: content.ApprovalRequested) -> Written
 
 def question(view: View, piece: content.ApprovalRequested) -> Written:
     """Write what an agent asks, whole, and what can be answered."""
-    keys = "  ".join(f"[{key}] {unbroken(option.label)}" for key, option in choices(piece))
-    tool, title = visible(piece.tool.replace("\n", " ")), unbroken(piece.title)
+    tool, title = unbroken(piece.tool), unbroken(piece.title)
     head = f"? {unbroken(view.agent)} asks: {tool}{f': {title}' if title and title != tool else ''}"
-    detail = first_lines(piece.detail, _DETAIL_LINES, 10 * _WIDTH)
+    detail = (f"  | {line}" for line in first_lines(piece.detail, _DETAIL_LINES, 10 * _WIDTH))
+    options = (f"  [{key}] {unbroken(option.label)}" for key, option in choices(piece))
     written: list[Span] = []
-    for line in (head, *(f"  | {line}" for line in detail), f"  {keys}   (denied at {_clock(piece.expires, view.zone)})"):
+    for line in (head, *detail, *options, f"  denied at {_clock(piece.expires, view.zone)} without an answer"):
         view, spans = write_line(view, "question", line)
         written += spans
     return view, tuple(written)
@@ -237,7 +237,7 @@ def _settings_told(view: View, piece: content.SettingsTold) -> Written:
 def settings(view: View) -> str:
     """Say provider, model and mode as they are."""
     named = (("provider", view.provider), ("model", view.model), ("mode", view.mode))
-    return ", ".join(f"{name} {unbroken(value) or 'its own'}" for name, value in named)
+    return ", ".join(f"{name} {unbroken(value) or 'not chosen here'}" for name, value in named)
 
 
 def _identified(view: View, piece: content.Identified) -> Written:
@@ -263,7 +263,7 @@ def _turn_ended(view: View, piece: content.TurnEnded) -> Written:
     if piece.turn != view.turn:
         return write_line(view, "notice", f"· a message was not given to {unbroken(view.agent)}: {unbroken(piece.reason)}")
     used = "" if view.usage is None else f"{view.usage.input:,} tokens in, {view.usage.output:,} out"
-    why = f": {unbroken(piece.reason)}" if piece.reason else ""
+    why = f": {unbroken(piece.reason)}" if piece.reason not in ("", piece.outcome) else ""
     if piece.outcome == "completed":
         view, spans = write_line(view, "thought", f"· {used}{why}") if used or why else end_line(view)
     else:

@@ -59,6 +59,23 @@ async def ask(client: Client, command: Any, deadline: float = QUICK_SECONDS) -> 
     return await client.request(HUB, command, deadline=deadline)
 
 
+async def ask_patiently(client: Client, command: Any, deadline: float = QUICK_SECONDS) -> Any:
+    """Ask the hub what may be asked twice, also while it is starting again.
+
+    Raises:
+        RefusedError: it refused, or did not come back.
+
+    """
+    until = anyio.current_time() + AWAY_SECONDS
+    while True:
+        try:
+            return await ask(client, command, deadline)
+        except RefusedError as error:
+            if error.code not in _PASSING or anyio.current_time() > until:
+                raise
+        await anyio.sleep(_PAUSE_SECONDS)
+
+
 async def send(client: Client, session: str, text: str, message: str) -> BridgeRow:
     """Give a session a message, in as many parts as it takes.
 
@@ -76,7 +93,7 @@ async def send(client: Client, session: str, text: str, message: str) -> BridgeR
     row: BridgeRow | None = None
     for number, part in enumerate(parts, 1):
         command = SendMessage(session=session, text=part, message=message, part=number, of=len(parts), by=own_name())
-        row = await ask(client, command)
+        row = await ask_patiently(client, command)
     assert row is not None  # noqa: S101 - there is at least one part
     return row
 
@@ -169,16 +186,20 @@ class _Listening:
             return await self._catch_up(client, frame.run)
         return frame if verdict == "take" else None
 
+    async def _pending(self, client: Client) -> Pending:
+        pending: Pending = await ask_patiently(client, ShowPending(session=self._launch))
+        return pending
+
     async def _catch_up(self, client: Client, because: str = "") -> Now | None:
         """Ask for what is under way, and for the turns before it that were missed, as of one moment."""
-        pending = await _asked(client, ShowPending(session=self._launch))
+        pending = await self._pending(client)
         history: History | None = None
         for _ in range(_TRIES):
             count = self._missed(pending)
             if not count:
                 break
             history = await _past(client, self._launch, count)
-            before, pending = pending, await _asked(client, ShowPending(session=self._launch))
+            before, pending = pending, await self._pending(client)
             if (before.turn, before.bridge.turns) == (pending.turn, pending.bridge.turns):
                 break  # otherwise a turn ended meanwhile: it may be in both, or in neither
         self._join, verdict = told(self._join, pending, because)
@@ -191,21 +212,6 @@ async def _past(client: Client, launch: str, count: int) -> History | None:
     except RefusedError:
         return None  # it cannot be told; what is missing is said by whoever shows it
     return history
-
-
-async def _asked(client: Client, command: ShowPending) -> Pending:
-    """Ask the hub, which may be starting again."""
-    with anyio.move_on_after(AWAY_SECONDS):
-        while True:
-            try:
-                pending: Pending = await ask(client, command)
-            except RefusedError as error:
-                if error.code not in _PASSING:
-                    raise
-                await anyio.sleep(_PAUSE_SECONDS)
-            else:
-                return pending
-    raise CommandFailedError("the actor bridges does not answer (tabwire status shows how it does)", NOT_RUNNING)
 
 
 def _passing(error: BaseException) -> bool:

@@ -44,7 +44,7 @@ class _Chat:
     def __init__(self, row: BridgeRow, screen: Screen) -> None:
         self._row = row
         self._screen = screen
-        self._view = View(agent=row.agent, zone=None, session=row.session, status=row.status)
+        self._view = View(agent=row.agent, zone=None, session=row.session)
         self._line = Line()
         self._client: Client | None = None
         self._joined = False

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.e2e
 COMMANDS = [
     *(("up",), ("down",), ("status",), ("run",), ("sessions",), ("tail",), ("replay",), ("explain",), ("hook",), ("history",)),
     *(("usage",), ("quota",)),
+    *(("chat",), ("agents",), ("bridges",), ("bridges", "close"), ("bridges", "reset")),
+    *(("review",), ("review", "start"), ("review", "send-back"), ("review", "delete")),
     *(("history", "show"), ("events", "export"), ("config", "path"), ("config", "validate")),
 ]
 

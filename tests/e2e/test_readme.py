@@ -111,7 +111,7 @@ def test_its_subscriber_subscribes(system: System) -> None:
 
 def test_every_command_of_the_table_exists(system: System) -> None:
     named = re.findall(r"^\| `tabwire (\w+)", README, re.MULTILINE)
-    assert len(named) == 16
+    assert len(named) == 20
     for name in named:
         assert system.tabwire(name, "--help").stdout.startswith("Usage: tabwire")
 

@@ -130,7 +130,7 @@ def test_turns_are_parted_by_an_empty_line() -> None:
         ((StatusTold(status="idle"),), ""),
         ((StatusTold(status="error", reason="gone mad"),), "! gone mad\n"),
         ((SettingsTold(provider="p", model="m"),), ""),
-        (SWITCHED, "· provider q, model its own, mode its own (p is off)\n"),
+        (SWITCHED, "· provider q, model not chosen here, mode not chosen here (p is off)\n"),
         ((Identified(session=SessionId("codex-1"), conversation="1"),), "· this is codex-1\n"),
         ((Identified(session=SessionId("codex-2"), conversation="2", cleared=True),), "· a new conversation: codex-2\n"),
         ((TurnEnded(turn="m1", outcome="failed", reason="no key"),), "· failed: no key\n"),
@@ -146,7 +146,8 @@ def test_each_kind_of_piece_has_its_look(pieces: tuple[Piece, ...], out: str) ->
 def test_what_it_asks_is_shown_whole_with_what_can_be_answered() -> None:
     view, out = written(View(agent="codex", zone=UTC, turn="m1"), (ASKED,))
     assert out == (
-        "? codex asks: shell: rm -rf build\n  | in /work\n  | as ada\n  [y] Yes  [a] Always  [n] No   (denied at 12:05:00)\n"
+        "? codex asks: shell: rm -rf build\n  | in /work\n  | as ada\n"
+        "  [y] Yes\n  [a] Always\n  [n] No\n  denied at 12:05:00 without an answer\n"
     )
     assert view.approvals == (ASKED,)
     resolved = ApprovalResolved(turn="m1", approval="a1", option="1", allowed=False, by="deadline", reason="nobody answered")
