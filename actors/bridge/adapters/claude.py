@@ -29,7 +29,7 @@ complete messages, requests of Claude Code's (``can_use_tool``) and one ``result
 * **Modes**: ``bypassPermissions`` only from the start, and not as root; it says so itself.
 
 How it is started: ``claude_start``. Its lines: ``claude_lines``. What it says in a turn: ``claude_turn``. What it asks:
-``claude_asks``.
+``claude_asks``. How it ended: ``claude_ends``.
 
 Pure. Must not know what is shared by all agents (``actors.bridge.conversation``).
 """
@@ -43,13 +43,13 @@ from typing import Final
 
 from actors.bridge import adapter as seam
 from actors.bridge.adapters import claude_asks as asks
+from actors.bridge.adapters import claude_ends as ends
 from actors.bridge.adapters import claude_lines as lines
 from actors.bridge.adapters import claude_turn as turns
 from actors.bridge.adapters.claude_start import FACTS, plan
 from actors.bridge.adapters.claude_state import Ask, Changing, State, Turn
 from actors.transcripts.claude_messages import message_uuid
-from schemas.content import FailureTold, Identified, SettingsTold, TurnEnded
-from schemas.events.bridges import TurnOutcome
+from schemas.content import Identified, SettingsTold, TurnEnded
 from schemas.identity import IdentityError, conversation_key, session_of
 
 __all__ = ["FACTS", "begin", "plan", "step"]
@@ -60,7 +60,6 @@ _LONGEST_ID: Final = 160
 _MAX_STRANGE: Final = 64
 _MAX_MODELS: Final = 100
 _GREETING: Final = "greeting"
-_UNKNOWN_CONVERSATION: Final = "No conversation found"
 _PASSED_OVER: Final = frozenset(
     """keep_alive rate_limit_event tool_progress auth_status prompt_suggestion system/background_tasks_changed
     system/task_started system/task_progress system/task_updated system/task_notification system/hook_started
@@ -333,7 +332,7 @@ def _greeted(state: State, answer: lines.Answer, refused: str) -> Told:
 
 def _result(state: State, result: lines.Result) -> Told:
     if not state.greeted:
-        return state, (_refused(result),)
+        return state, (ends.refused(result),)
     state, identified = _identified(state, result.session_id)
     if state.clearing and (result.local_command == "clear" or state.clearing in result.messages):
         refused = (result.result or "; ".join(result.errors or ()) or "refused") if result.is_error else ""
@@ -342,54 +341,14 @@ def _result(state: State, result: lines.Result) -> Told:
     if turn is None or turn.done is not None:
         return state, identified
     turn, texts = turns.closed(turn)
-    if turn.message and not _answers(turn, result):
+    if turn.message and not ends.answers(turn, result):
         return replace(state, turn=turn), (*identified, *texts)
     turn, usage = turns.spent(turn, result.usage)
-    turn, words = _words(turn, result)
-    outcome, reason = _outcome(turn, result)
+    turn, words = ends.words(turn, result)
+    outcome, reason = ends.outcome(turn, result)
     turn = replace(turn, done=TurnEnded(turn=turn.id, outcome=outcome, reason=reason))
     state, ended = _settled(replace(state, turn=turn))
     return state, (*identified, *texts, *usage, *words, *ended)
-
-
-def _answers(turn: Turn, result: lines.Result) -> bool:
-    """Tell whether a result is that of the running turn's message, and not of something that Claude Code did of itself."""
-    if result.messages:
-        return turn.message in result.messages
-    return turn.begun and result.origin is None
-
-
-def _outcome(turn: Turn, result: lines.Result) -> tuple[TurnOutcome, str]:
-    """Say how a turn ended, in words of ours."""
-    stopped = (result.terminal_reason or "").startswith("aborted")
-    if stopped:
-        return "interrupted", "" if turn.interrupted else "Claude Code stopped it"
-    if not result.is_error and result.subtype in (None, "success"):
-        return "completed", ""
-    if result.api_error_status is not None:
-        return "failed", f"the model's request failed with {result.api_error_status}"
-    known = result.subtype if result.subtype in ("error_max_turns", "error_max_budget_usd") else "error"
-    return "failed", f"Claude Code ended it with an error ({known})"
-
-
-def _words(turn: Turn, result: lines.Result) -> tuple[Turn, tuple[seam.Output, ...]]:
-    """Tell the words that only the result has: those of a failure, and what a command answered."""
-    text = result.result or "; ".join(result.errors or ())
-    outcome, reason = _outcome(turn, result)
-    if outcome == "failed":
-        return turn, (seam.Say(FailureTold(code="agent_error", message=text or reason, turn=turn.id)),)
-    if outcome == "completed" and not turn.spoken:
-        return turns.notice(turn, text)
-    return turn, ()
-
-
-def _refused(result: lines.Result) -> seam.Output:
-    """Say why it does not start: what it prints in place of an answer to the greeting."""
-    text = "; ".join(result.errors or ()) or result.result or "it gave no reason"
-    if text.startswith(_UNKNOWN_CONVERSATION):
-        message = f"Claude Code has no such conversation in its folder of transcripts: {text}"
-        return seam.Fail(code="conversation_unknown", message=message, resumable=False)
-    return seam.Fail(code="agent_refused", message=f"Claude Code does not start: {text}", resumable=False)
 
 
 # ----------------------------------------------------------------------------------------------------------- small change
