@@ -13,7 +13,7 @@ last two steps alone. In a turn (``acp_turns``):
 * A *turn* is one ``session/prompt``: it ends with its answer, and what the agent says outside of it is of no turn. So what an
   agent says again of a conversation that it loads is left out (history is asked for elsewhere).
 * A *text* is a run of chunks of one kind and one message; anything else between them ends it.
-* A *tool* is told once its arguments are known, or it works, or a question is about it: agents name tools before they have all.
+* A *tool* is told once it works, or a question is about it: agents name tools that are ``pending`` before they know with what.
 * We offer neither files nor terminals: agents then use their own, under their own questions. Whatever they ask beside a
   permission is refused as unknown.
 * Questions that are open when the turn is cancelled are answered ``cancelled``, as the protocol wants it.
@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from actors.bridge import acp_reading as reading
-from actors.bridge.acp_opening import HELD, Opening
+from actors.bridge.acp_opening import HELD, QUIET, Opening
 from actors.bridge.acp_reading import Settings, table
 from actors.bridge.acp_state import EMPTY, MAX_NAME, NO_USAGE, Dialect, Purpose, State
 from actors.bridge.acp_turns import Turns
@@ -84,6 +84,8 @@ def step(state: State, input_: Input) -> tuple[State, tuple[Output, ...]]:
         case Passed(name=name):
             if name == HELD:
                 taken.released()
+            elif name == QUIET:
+                taken.heard()
         case _:
             taken.told(input_)
     return taken.state, tuple(taken.outputs)
@@ -136,6 +138,8 @@ class _Step(Opening, Turns):
         update = table(params, "update")
         if not self.state.session or params.get("sessionId") != self.state.session:
             return  # of a conversation that is being loaded, or is not ours any more
+        if self.state.hearing:
+            self.listen()
         match update.get("sessionUpdate"):
             case "current_mode_update":
                 self.told_settings(Settings(mode=reading.word(update, "currentModeId", "modeId")))

@@ -15,6 +15,8 @@ from schemas.identity import IdentityError, conversation_key, session_of
 
 VERSION: Final = 1
 HELD: Final = "held"
+QUIET: Final = "quiet"
+_QUIET_SECONDS: Final = 0.5
 _AUTH_REQUIRED: Final = -32_000
 
 
@@ -102,7 +104,21 @@ class Opening(Ground):
         self.set(session=session, settings=replace(told, mode=ours) if ours in self.state.dialect.modes else told)
         if before and self.has("close"):
             self.ask("close", "session/close", {"sessionId": before})
-        self._set_up(self.state.wanted)
+        if self.state.dialect.late_history and resumed:
+            self.listen()
+        else:
+            self._set_up(self.state.wanted)
+
+    def listen(self) -> None:
+        """Let the agent tell what was, until it has nothing more to tell: what it says then is said in a turn."""
+        self.set(hearing=True)
+        self.give(Wait(name=QUIET, seconds=_QUIET_SECONDS))
+
+    def heard(self) -> None:
+        """Go on, now that the agent is quiet."""
+        if self.state.hearing:
+            self.set(hearing=False)
+            self._set_up(self.state.wanted)
 
     # ------------------------------------------------------------------------------------------------ settings
 

@@ -35,7 +35,8 @@ def no_usage(_: Any) -> Usage | None:
 class Dialect:
     """What one agent does its own way.
 
-    ``only_listed``: it takes any model, and then uses none that it does not list. ``modes`` are ours beside the agent's, and
+    ``only_listed``: it takes any model, and then uses none that it does not list. ``late_history``: it goes on telling what was
+    in a conversation after it has said that it is loaded. ``modes`` are ours beside the agent's, and
     only begin a process. ``notices`` begin texts that are no reply although they come as one. ``turn_usage`` reads the tokens
     from the answer of a turn, ``step_usage`` those that one update adds.
     """
@@ -43,6 +44,7 @@ class Dialect:
     agent: str
     can: frozenset[Ability] = ABILITIES
     only_listed: bool = False
+    late_history: bool = False
     modes: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     turn_usage: Callable[[Any], Usage | None] = no_usage
@@ -81,6 +83,7 @@ class State:
     fork: bool = False
     hold: float = 0.0
     held: bool = False
+    hearing: bool = False
     token: str = field(default="", repr=False)
     wanted: Settings = NO_SETTINGS
     asked: int = 0

@@ -136,7 +136,7 @@ class Turns(Ground):
             return
         tool = reading.tool_named(update, known or Tool())
         over = status in ("completed", "failed")
-        if not tool.told and (over or status == "in_progress" or tool.arguments):
+        if not tool.told and status != "pending" and (status or tool.arguments):
             tool = self._tell_tool(name, tool)
         if over:
             self._end_text()

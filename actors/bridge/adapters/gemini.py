@@ -2,7 +2,7 @@
 
 Facts, tried with Gemini CLI 0.61.0:
 
-- ``gemini --acp``; it resumes by ``session/load``, which tells the whole conversation again.
+- ``gemini --acp``; it resumes by ``session/load``, which tells the whole conversation again, in part behind its answer.
 - It keeps a conversation in ``<own>/tmp/<project>/chats/session-<minute>-<first of the id>.jsonl``, by the minute (UTC) in
   which it began. Loading one begins a file for it by the minute of the loading: within the minute in which the conversation
   itself began that is the same file, whose messages it thereby declares void. The conversation is lost, and the load fails.
@@ -51,7 +51,7 @@ def _usage(result: Any) -> Usage | None:
     return Usage(input=put, output=given, total=put + given) if told else None
 
 
-_DIALECT: Final = Dialect(agent="gemini", notices=("[MODE_UPDATE] ",), turn_usage=_usage)
+_DIALECT: Final = Dialect(agent="gemini", late_history=True, notices=("[MODE_UPDATE] ",), turn_usage=_usage)
 
 
 def plan(beginning: Beginning) -> Command:

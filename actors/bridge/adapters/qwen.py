@@ -5,7 +5,7 @@ Facts, tried with Qwen Code 0.24.4:
 - ``qwen --acp``; it resumes by ``session/resume``.
 - Its mode ``auto``, where it starts, lets a model say what is safe to do unasked; ``default`` asks for edits and commands.
 - ``session/set_model`` only takes models of its own list, which is the one model it was started with unless its settings name
-  more. So another model is the gateway's to choose, by the session's pin.
+  more. So another model is not its to choose.
 - A denied tool ends the turn. A turn that failed stays in the conversation as it was asked.
 - Its tokens come with each model request.
 """
@@ -29,7 +29,7 @@ FACTS: Final = AgentFacts(
     can=ABILITIES - {"set_model"},
     modes=("auto", "default", "auto-edit", "yolo", "plan"),
     install="npm install -g @qwen-code/qwen-code",
-    notes=("does not change its model while it runs: the gateway does, by the session's pin", "cannot fork"),
+    notes=("cannot change its model while it runs, nor fork",),
 )
 
 
