@@ -20,6 +20,7 @@ PARTS = {
     "identity": ("connection → process → terminal", ["--rounds", "500"]),
     "history": ("the first page over 20,000 old files", ["--rounds", "3"]),
     "rollout": ("a line in a rollout → its event on the bus; what old files cost", ["--seconds", "5"]),
+    "bridges": ("what driven sessions cost, and how soon their words are heard", ["--bridges", "20", "--words", "150"]),
     "restart": ("killed → READY again", ["--kills", "20", "--starts", "2"]),
 }
 
