@@ -44,6 +44,7 @@ class Inner:
     turn: str = ""
     asked: frozenset[str] = frozenset()
     operating: bool = False
+    interrupted: bool = False
 
 
 @dataclass
@@ -65,10 +66,12 @@ class Agent:
             case seam.Prompt(turn=turn):
                 assert not state.turn, "a message while a turn runs"
                 assert not state.operating, "a message while a change is done"
-                return replace(state, turn=turn), ()
+                return replace(state, turn=turn, interrupted=False), ()
             case seam.Interrupt():
                 assert state.turn, "an interrupt while no turn runs"
+                assert not state.interrupted, "interrupted twice"
                 assert "interrupt" in self.can
+                return replace(state, interrupted=True), ()
             case seam.Decide(approval=approval, option=option):
                 assert approval in state.asked, "an answer to what is not open"
                 assert option in (None, "yes", "no")
@@ -79,7 +82,11 @@ class Agent:
                 assert "clear" in self.can if isinstance(input_, seam.Clear) else "set_model" in self.can
                 return replace(state, operating=True), ()
             case seam.LineCame():
-                return self.say(state, self.next.pop())
+                told: tuple[seam.Output, ...] = ()
+                for output in self.next:
+                    state, more = self.say(state, output)
+                    told += more
+                return state, told
         return state, ()
 
     def say(self, state: Inner, output: Any) -> tuple[Inner, tuple[seam.Output, ...]]:  # noqa: PLR0911 - one a case
@@ -95,7 +102,7 @@ class Agent:
                 self.can = can
                 return state, (output,)
             case seam.Woke(turn=turn):
-                return (replace(state, turn=turn), (output,)) if not state.turn else (state, ())
+                return (replace(state, turn=turn, interrupted=False), (output,)) if not state.turn else (state, ())
             case seam.Say(piece=content.TurnEnded() as ended):
                 piece = content.TurnEnded(turn=state.turn, outcome=ended.outcome, reason=ended.reason)
                 return replace(state, turn=""), ((seam.Say(piece),) if state.turn else ())
@@ -157,10 +164,14 @@ ASKS = st.one_of(
     st.builds(contract.Change, ask=st.just(0), model=st.sampled_from(["m1", "m2"])),
     st.builds(contract.Clear, ask=st.just(0)),
 )
+SPOKEN = st.lists(st.one_of(SAYINGS, PIECES.map(seam.Say)), min_size=1, max_size=3)
 MOVES = st.one_of(
-    SAYINGS, SAYINGS, ASKS, st.floats(0.0, 3.0), st.just(seam.LineSkipped(10, b"")), st.just("deadline"), st.just("deadline")
+    SPOKEN, SPOKEN, ASKS, st.floats(0.0, 3.0), st.just(seam.LineSkipped(10, b"")), st.just("deadline"), st.just("deadline")
 )
 ENDS = st.one_of(FAILS, st.just(HubGone()), st.just(Stuck(31.0)), st.just(Broken("KeyError")), st.just("close"), st.none())
+
+
+FIRST = contract.Send(ask=0, turn="t1", text="a message")
 
 
 class World:
@@ -190,6 +201,7 @@ class World:
         self.state, outputs = conversation.step(self.agent, self.state, moment, input_)
         for output in outputs:
             assert not self.over, "something behind the last line"
+            assert not (self.ended and isinstance(output, seam.Write)), "told to an agent that is being ended"
             if isinstance(output, Tell):
                 raw = contract.encode_line(output.line)
                 self.hear(contract.decode_up(raw))
@@ -288,7 +300,7 @@ class World:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.sampled_from([[seam.Greeted()], [seam.Greeted()], []]),
+    st.sampled_from([[[seam.Greeted()], FIRST], [[seam.Greeted()]], [FIRST], []]),
     st.lists(MOVES, max_size=40),
     ENDS,
     st.lists(ASKS, max_size=3),
@@ -308,10 +320,10 @@ def test_the_rules_of_a_session_hold(first: list[Any], moves: list[Any], end: An
         elif isinstance(move, seam.LineSkipped):
             world.give(move)
         else:
-            world.agent.next = [move]
+            world.agent.next = move
             world.give(seam.LineCame(b"line"))
     if isinstance(end, seam.Fail):
-        world.agent.next = [end]
+        world.agent.next = [end, seam.Say(content.FailureTold(code="late", message="said behind the end")), seam.Write(b"x")]
         world.give(seam.LineCame(b"line"))
     elif end == "close":
         world.ask(contract.Close(ask=0))

@@ -208,6 +208,28 @@ def test_what_is_asked_behind_an_interrupt_is_denied_at_once() -> None:
     assert play.wrote[-1] == {"do": "decide", "approval": "a", "option": None}
 
 
+def test_what_waits_for_the_greeting_can_be_given_back() -> None:
+    play = Play(greeted=False)
+    play.send()
+    play.new()
+    play.give(contract.Interrupt(ask=2))
+    play.give(contract.Interrupt(ask=3, queued=True))
+    refused, done, given_back = play.new()
+    assert (refused.code, done.code) == ("no_turn", "")
+    assert given_back.reason.startswith("not sent")
+
+
+def test_an_end_of_what_is_not_open_is_left_out() -> None:
+    play = Play()
+    play.send()
+    play.new()
+    play.say(say="text_ended")
+    play.say(say="text", text="four")
+    play.say(say="text_ended")
+    play.say(say="text_ended")
+    assert play.pieces(TextEnded) == [TextEnded(turn="t1", item="reply", channel="reply", length=4)]
+
+
 def test_an_agent_that_ignores_an_interrupt_is_ended() -> None:
     play = Play()
     play.send()
