@@ -191,11 +191,11 @@ def decode_feed(frames: Sequence[bytes]) -> tuple[str, Row] | Beat | StreamFrame
     if len(frames) != 3:  # noqa: PLR2004 - topic, stamp, envelope
         raise InvalidMessageError("", f"expected topic, stamp and envelope, got {len(frames)} frames")
     topic, raw, envelope = frames
-    if topic.startswith(STREAM_TOPIC):
-        return _told(topic, raw, envelope)
     stamp = decode_stamp(raw)
     if topic == BEAT_TOPIC:
         return Beat(stamp.epoch, stamp.position)
+    if not stamp.position:  # no event has position 0, so events pay no look at their topic
+        return _told(topic, raw, envelope)
     return stamp.epoch, Row(stamp.position, topic, raw, envelope)
 
 
@@ -289,6 +289,8 @@ def _encode_reply(request_id: bytes, message: Reply) -> list[bytes]:
 
 
 def _told(topic: bytes, raw: bytes, body: bytes) -> StreamFrame:
+    if not topic.startswith(STREAM_TOPIC):
+        raise InvalidMessageError("position", f"0, and yet {topic[:64]!r} is no stream's")
     try:
         sequence = _TOLD_STAMP.decode(raw).sequence
         kind = topic.split(b".")[2].decode()

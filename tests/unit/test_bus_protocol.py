@@ -45,6 +45,8 @@ from schemas.codec import InvalidMessageError, decode_stamp, encode_stamp
 from schemas.envelope import Stamp
 from tests.bus.values import TIME, row, rows
 
+TOLD = b'{"epoch":"e1","position":0,"recordedtime":"t","head":3,"sequence":%b}'
+
 
 @pytest.mark.parametrize(
     "message",
@@ -168,10 +170,11 @@ def test_no_root_is_the_streams() -> None:
         [b"a", b"b"],
         [b"a", b"not json", b"{}"],
         [b"a", b"{}", b"{}"],
-        [b"stream.", b'{"sequence":1}', b""],
-        [b"stream.a.\xff.", b'{"sequence":1}', b""],
-        [b"stream.a.b.", b'{"sequence":"1"}', b""],
+        [b"stream.", TOLD % b"1", b""],
+        [b"stream.a.\xff.", TOLD % b"1", b""],
+        [b"stream.a.b.", TOLD % b'"1"', b""],
         [b"stream.a.b.", b"{", b""],
+        [b"session.a.b.", TOLD % b"1", b""],
     ],
 )
 def test_a_frame_that_is_no_event_is_refused(frames: list[bytes]) -> None:
