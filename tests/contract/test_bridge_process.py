@@ -262,3 +262,26 @@ def test_a_bridge_that_is_not_told_who_it_is_says_so_and_exits_with_78(first: by
     )
     assert (done.returncode, done.stdout) == (78, b"")
     assert b"started in a wrong way" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_an_idle_bridge_is_small(tmp_path: Path) -> None:
+    with BridgeProcess(cwd=tmp_path) as bridge:
+        bridge.begin()
+        bridge.turn("echo")
+        rollup = Path(f"/proc/{bridge.process.pid}/smaps_rollup").read_text().splitlines()
+        assert sum(int(line.split()[1]) for line in rollup if line.startswith("Pss:")) <= 30 * 1024
+
+
+def test_no_adapter_brings_what_a_bridge_has_no_room_for() -> None:
+    names = [file.stem for file in (ROOT / "actors/bridge/adapters").glob("*.py") if file.stem != "__init__"]
+    heavy = {"asyncio", "anyio", "structlog", "zmq", "httpx", "aiohttp", "psutil", "pydantic", "rich", "acp"}
+    code = f"""
+import importlib, sys
+import actors.bridge.shell
+for name in {names!r}:
+    importlib.import_module("actors.bridge.adapters." + name)
+print(*({heavy!r} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert (names != [], done.stdout.split()) == (True, [])
