@@ -239,6 +239,19 @@ def test_another_model_a_failure_and_its_own_death(
         assert "/s/" not in driven.piece(FailureTold, turn=turn).message
 
 
+@pytest.mark.parametrize("habits", [habits.param() for habits in ALL if habits.agent is OPENCODE])
+def test_a_fork_goes_on_from_the_same_past(habits: Habits, installed: Installed, bridges: Bridges, system: System) -> None:
+    with bridges.session(habits.agent.name, **given(installed)) as driven:
+        long = tokens(driven, system, first_turn(driven, habits.agent), 1)
+        named = driven.identified()
+        with bridges.following(driven.fork()) as forked:
+            reply, over = forked.turn("from here on")
+            assert (reply, over.outcome) == ("You said: from here on", "completed")
+            assert tokens(forked, system, over, 1) > long
+            assert forked.identified().session not in {named.session, driven.launch}
+            assert (forked.row.parent, forked.row.relation) == (named.session, "forks")
+
+
 def sent_model(item: Recorded) -> str | None:
     """Return the model that a provider was asked for."""
     fact = item.envelope.data
