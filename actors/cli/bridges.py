@@ -94,7 +94,7 @@ def _bridge(row: BridgeRow, short: dict[str, str], now: str) -> tuple[str, ...]:
     notes = (
         f"{row.relation} {row.parent}" if row.parent and row.relation else "",
         row.status_reason,
-        f"restarted {row.restarts} times" if row.restarts else "",
+        f"restarted {row.restarts} time{'s' if row.restarts > 1 else ''}" if row.restarts else "",
         row.note,
     )
     return (

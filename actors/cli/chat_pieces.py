@@ -17,7 +17,7 @@ from schemas import content
 from schemas.events import Status, Usage
 
 _OUTPUT_LINES: Final = 5
-_DETAIL_LINES: Final = 40
+_ASKED_LINES: Final = 200
 _WIDTH: Final = 200
 _STYLES: Final[Mapping[content.Channel, Style]] = {
     "prompt": "prompt",
@@ -191,9 +191,11 @@ def _approval_requested(view: View, piece: content.ApprovalRequested) -> Written
 
 def question(view: View, piece: content.ApprovalRequested) -> Written:
     """Write what an agent asks, whole, and what can be answered."""
-    tool, title = unbroken(piece.tool), unbroken(piece.title)
-    head = f"? {unbroken(view.agent)} asks: {tool}{f': {title}' if title and title != tool else ''}"
-    detail = (f"  | {line}" for line in first_lines(piece.detail, _DETAIL_LINES, 10 * _WIDTH))
+    tool, whole = unbroken(piece.tool), first_lines(piece.title, _ASKED_LINES, content.MAX_TEXT)
+    title = f": {whole[0]}" if len(whole) == 1 and whole[0] != tool else ""
+    head = f"? {unbroken(view.agent)} asks: {tool}{title}"
+    parts = (*(whole if len(whole) > 1 else ()), *first_lines(piece.detail, _ASKED_LINES, content.MAX_TEXT))
+    detail = (f"  | {line}" for line in parts)
     options = (f"  [{key}] {unbroken(option.label)}" for key, option in choices(piece))
     written: list[Span] = []
     for line in (head, *detail, *options, f"  denied at {_clock(piece.expires, view.zone)} without an answer"):

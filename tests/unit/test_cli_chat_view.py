@@ -156,6 +156,13 @@ def test_what_it_asks_is_shown_whole_with_what_can_be_answered() -> None:
     assert view.approvals == ()
 
 
+def test_no_line_of_what_it_asks_is_left_out() -> None:
+    asked = ApprovalRequested(
+        turn="m1", approval="a", tool="shell", title=f"ls\nrm -rf ~ #{'x' * 3000}", options=(YES,), expires=WHEN
+    )
+    assert shown(asked).startswith(f"? codex asks: shell\n  | ls\n  | rm -rf ~ #{'x' * 3000}\n  [y]")
+
+
 @pytest.mark.parametrize(
     ("typed", "option"),
     [
