@@ -67,7 +67,7 @@ from actors.runtime.logging import register_secret
 from bus.client import Client
 from bus.outbox import Outbox
 from bus.source import rfc3339
-from schemas.config import Config
+from schemas.config import Config, ConfigError
 from schemas.envelope import subject
 from schemas.identity import LaunchId, ProcessKey
 
@@ -127,6 +127,7 @@ class Hub:
         self.keeping = Keeping(actor.paths, self.sessions, actor.log)
         self._changed = anyio.Event()
         self.streams = Streams(client)
+        self._config_changed = 0
         self._recalled: list[records.Record] = []
         self._said = ""
 
@@ -335,6 +336,7 @@ class Hub:
             now = time.monotonic()
             late = max(0.0, now - last - TICK_SECONDS)
             last = now
+            await anyio.to_thread.run_sync(self._reread)
             tick = Tick(self.config.bridges.idle_hours * 3600, late if late > LATE_SECONDS else 0.0)
             for launch in tuple(self.sessions):
                 self.take(launch, tick)
@@ -369,6 +371,20 @@ class Hub:
         await self.keeping.write_down()
         await self.streams.drain(END_SECONDS)
         await self._outbox.drain(END_SECONDS)
+
+    def _reread(self) -> None:
+        """Take over a configuration that was changed; one that cannot be used changes nothing. Runs in a worker thread."""
+        try:
+            changed = self.paths.config_file.stat().st_mtime_ns
+        except OSError:  # there is none, or not now
+            changed = 0
+        if changed == self._config_changed:
+            return
+        self._config_changed = changed
+        try:
+            self.config = self.read_config()
+        except ConfigError as error:
+            self.log.warning("the configuration stays as it was", reason=str(error))
 
     def read_config(self) -> Config:
         """Read the configuration as it is now. For a worker thread.

@@ -17,7 +17,7 @@ from schemas.config_lines import shown
 MOST: Final = 64
 _AT_START: Final = ("echo", "journal", "rollout")
 _LIVE_GATEWAY: Final = ("session_requests", "session_window")
-_SECTIONS: Final = ("gateway", "failover", "breaker", *_AT_START)
+_SECTIONS: Final = ("gateway", "failover", "breaker", "bridges", *_AT_START)
 _LINE: Final = 300
 
 

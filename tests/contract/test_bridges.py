@@ -373,6 +373,14 @@ async def test_a_session_that_nobody_uses_ends_by_itself(tmp_path: Path) -> None
             assert await bridges(client) == {}
 
 
+async def test_a_changed_bound_holds_without_a_restart(scene: HubScene) -> None:
+    async with scene.client() as client:
+        row = await start(client, scene.wish())
+        file = scene.place.paths.config_file
+        scene.place.configure(f"{file.read_text()}\n[bridges]\nidle_hours = 0.0002\n")
+        assert (await told(client, "bridge.ended"))[0].launch == row.launch
+
+
 # ---------------------------------------------------------------------------------------------------- breaking down
 
 
