@@ -84,7 +84,8 @@ def publish_launches(paths: Paths, records: Sequence[LaunchRecord], deadline: fl
 
     source = Source(f"/client/cli/{os.getpid()}")
     envelopes = [
-        source.envelope(subject("launch", record.launch), launch_fact(record), correlationid=record.launch) for record in records
+        source.envelope(subject("launch", record.launch), launch_fact(record), correlationid=record.launch)
+        for record in records
     ]
 
     async def publish() -> str:
