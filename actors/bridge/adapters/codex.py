@@ -13,6 +13,7 @@ Theory of operation
 * ``turn/interrupt`` with an empty turn id stops whatever turn runs or is about to. The commands of an interrupted turn run on;
   they are found by ``thread/backgroundTerminals/list`` and ended, as the user meant.
 * An interrupted turn tells no end of its items. A question that is open then is answered too, or stays on Codex's books.
+* ``untrusted``, which mode ``ask`` is made of, is refused in ``config.toml`` and taken from a client of the app-server.
 * A message of more than 1,048,576 characters is refused by Codex; any other text arrives as it is, NUL included.
 
 Pure. Must not know pipes, clocks, who else talks to this session.
