@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from actors.bridges import pasts, relations
+from actors.bridges.agents import facts
 from actors.bridges.beginning import begin, folder
 from actors.bridges.parts import Parts
 from actors.bridges.rows import AmbiguousBridgeError, UnknownBridgeError, pending_of, resolve, row_of, table_of
@@ -143,6 +144,7 @@ class Commands:
         if command.mode is not None:
             _check_can(session, "set_mode")
         if command.provider is not None or (command.model is not None and by_agent is None):
+            _check_named(session)
             session = await _settle(hub, session, command.provider, None if by_agent is not None else command.model)
         if by_agent is not None or command.mode is not None:
             changed = partial(Changed, model=by_agent, mode=command.mode)
@@ -235,6 +237,16 @@ async def _settle(hub: Hub, session: Session, provider: str | None, model: str |
             reason = f"{session.wish.agent} cannot change its model while it runs: the gateway does"
     hub.take(session.launch, Settled(provider=provider, model=model, reason=reason))
     return hub.sessions[session.launch]
+
+
+def _check_named(session: Session) -> None:
+    """Refuse what the gateway could not do: it knows the session's requests by its conversation."""
+    agent = session.wish.agent
+    known = facts().get(agent)
+    if known is not None and not known.names_conversation:
+        what = "its provider" if "set_model" in session.can else "provider and model"
+        said = f"{agent}'s requests do not name their conversation, so that {what} cannot be changed while it runs"
+        raise RefusedError("unsupported", f"{said}; start a new session with what you want")
 
 
 def _check_can(session: Session, ability: str) -> None:

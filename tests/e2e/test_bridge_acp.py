@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from actors.bridge.adapters import auggie, gemini, opencode, qwen
+from bus.errors import RefusedError
 from schemas.content import (
     ApprovalRequested,
     ApprovalResolved,
@@ -226,7 +227,10 @@ def test_another_model_a_failure_and_its_own_death(
         assert (row.session, row.restarts) == (named.session, 1)
 
         # another model
-        if agent is not QWEN:
+        if not FACTS[agent.name].names_conversation:
+            with pytest.raises(RefusedError, match="do not name their conversation"):
+                driven.change(provider="echo")
+        if habits.model:
             driven.change(model=habits.model)
             assert driven.turn("with another")[1].outcome == "completed"
             system.until(lambda so_far: any(sent_model(item) == habits.sent for item in so_far))

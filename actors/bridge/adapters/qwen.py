@@ -29,7 +29,8 @@ FACTS: Final = AgentFacts(
     can=ABILITIES - {"set_model"},
     modes=("auto", "default", "auto-edit", "yolo", "plan"),
     install="npm install -g @qwen-code/qwen-code",
-    notes=("cannot change its model while it runs, nor fork",),
+    names_conversation=False,
+    notes=("cannot change provider or model while it runs (its requests do not name their conversation), nor fork",),
 )
 
 
