@@ -62,12 +62,13 @@ from actors.bridges.terms import (
 from actors.launch.start import launch_fact, mint_token, new_launch, record_launch
 from actors.probe import Probe, ProbeError
 from actors.runtime.actor import Actor
-from actors.runtime.config_file import load_config
+from actors.runtime.config_file import read_config_text
 from actors.runtime.logging import register_secret
 from bus.client import Client
 from bus.outbox import Outbox
 from bus.source import rfc3339
 from schemas.config import Config, ConfigError
+from schemas.config_reader import parse_config
 from schemas.envelope import subject
 from schemas.identity import LaunchId, ProcessKey
 
@@ -128,6 +129,7 @@ class Hub:
         self._changed = anyio.Event()
         self.streams = Streams(client)
         self._config_changed = 0
+        self._read: tuple[str, Config] | None = None
         self._recalled: list[records.Record] = []
         self._said = ""
 
@@ -387,10 +389,15 @@ class Hub:
             self.log.warning("the configuration stays as it was", reason=str(error))
 
     def read_config(self) -> Config:
-        """Read the configuration as it is now. For a worker thread.
+        """Read the configuration as it is now; the same text is looked into once. For a worker thread.
 
         Raises:
             ConfigError: it cannot be used.
 
         """
-        return load_config(self.paths)
+        text, facts = read_config_text(self.paths.config_file)
+        if facts is None:
+            return Config()
+        if self._read is None or self._read[0] != text:
+            self._read = (text, parse_config(text, str(self.paths.config_file)))
+        return self._read[1]
