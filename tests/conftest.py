@@ -45,6 +45,7 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep on one worker, and begin with, what would see its like on another; other files go where there is room."""
     places = {item: item.path.relative_to(TESTS).as_posix() for item in items}

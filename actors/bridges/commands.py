@@ -154,7 +154,7 @@ class Commands:
     # ------------------------------------------------------------------------------------------------ ending
 
     async def _close(self, hub: Hub, command: CloseSession) -> BridgeRow:
-        return await _put(hub, command.session, lambda ask: Closed(ask=ask, reason=_ASKED))
+        return row_of(await _end(hub, find(hub, command.session), _ASKED))
 
     async def _reset(self, hub: Hub, command: ResetWorkspace) -> BridgeTable:
         cwd = await anyio.to_thread.run_sync(folder, command.cwd)
@@ -169,8 +169,7 @@ class Commands:
             raise RefusedError("in_use", f"{works} in {cwd}: {', '.join(busy)}; wait, or use --force, which stops them")
         async with anyio.create_task_group() as tasks:
             for one in chosen:
-                closed = partial(Closed, reason="its workspace was reset")
-                tasks.start_soon(hub.ask, one.launch, lambda ask, closed=closed: closed(ask=ask))
+                tasks.start_soon(_end, hub, one, "its workspace was reset")
         return table_of(hub.sessions[one.launch] for one in chosen)
 
     # ------------------------------------------------------------------------------------------------ relations
@@ -217,6 +216,13 @@ def find(hub: Hub, prefix: str) -> Session:
 
 async def _put(hub: Hub, prefix: str, build: Callable[[int], Input]) -> BridgeRow:
     return row_of(await hub.ask(find(hub, prefix).launch, build))
+
+
+async def _end(hub: Hub, session: Session, reason: str) -> Session:
+    """End a session, and forget it before anybody is told: a hub that dies now must not take it up again."""
+    over = await hub.ask(session.launch, lambda ask: Closed(ask=ask, reason=reason))
+    await hub.keeping.saved(session.launch)
+    return over
 
 
 async def _settle(hub: Hub, session: Session, provider: str | None, model: str | None) -> Session:

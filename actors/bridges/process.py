@@ -63,6 +63,8 @@ class BridgeProcess:
     def write(self, line: Down) -> bool:
         """Put a line in its queue; False when there is no room, since it does not read.
 
+        What is said to a bridge that has ended is lost, as is what it had not read: its end tells of both.
+
         Raises:
             BridgeContractError: the line is too long.
 
@@ -72,8 +74,10 @@ class BridgeProcess:
             return False
         try:
             self._down.send_nowait(raw)
-        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except anyio.WouldBlock:
             return False
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return True
         self._waiting += len(raw)
         return True
 

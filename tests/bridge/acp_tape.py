@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from actors.bridge.acp_state import State
+from actors.bridge.acp.state import State
 from actors.bridge.adapter import (
     Ask,
     Beginning,

@@ -395,8 +395,9 @@ async def test_a_killed_bridge_is_started_again_with_the_conversation_and_what_w
         await told(client, "bridge.turn_started", 2)
         assert row.process is not None
         os.kill(row.process.pid, signal.SIGKILL)
-        outcomes = {one.turn: one.outcome for one in await told(client, "bridge.turn_ended", 3)}
-        assert outcomes == {"a": "completed", "b": "failed", "c": "completed"}
+        await send(client, row.launch, "say at once", "d")  # whether it is known to be dead already or not
+        outcomes = {one.turn: one.outcome for one in await told(client, "bridge.turn_ended", 4)}
+        assert outcomes == {"a": "completed", "b": "failed", "c": "completed", "d": "completed"}
         again = (await told(client, "bridge.started", 2))[1]
         assert (again.session, again.restarts, again.resumed) == (row.session, 1, row.conversation)
         assert again.launch == row.launch != again.spawned
@@ -405,7 +406,7 @@ async def test_a_killed_bridge_is_started_again_with_the_conversation_and_what_w
         assert (failed.code, failed.retrying) == ("bridge_killed", True)
         assert (await told(client, "launch.started", 2))[1].launch == again.spawned
         now = (await pending(client, row.launch)).bridge
-        assert (now.session, now.restarts, now.turns) == (row.session, 1, 3)
+        assert (now.session, now.restarts, now.turns) == (row.session, 1, 4)
 
 
 async def test_a_bridge_that_dies_again_and_again_is_given_up(scene: HubScene) -> None:

@@ -5,7 +5,8 @@ Owns how these tests wait: for pieces on the stream, always with a deadline; nev
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -190,3 +191,29 @@ def descendants(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def commands(pid: int) -> list[str]:
+    """Return the command lines of what runs below a process; one that has ended has none."""
+    found = []
+    for process in descendants(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie too
+            found.append(" ".join(process.cmdline()))
+    return found
+
+
+def end(family: Iterable[psutil.Process]) -> None:
+    """Kill processes; one of them may have ended with another."""
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def running_of(family: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Return those that still run."""
+    found = []
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found

@@ -17,7 +17,7 @@ import pytest
 from bus.errors import RefusedError
 from schemas.commands.bridges import AnswerApproval, ForkSession, StartSession
 from schemas.content import FailureTold, Identified, SettingsTold, StatusTold, TextAdded, ToolStarted, UsageTold
-from tests.e2e.bridged import Told, descendants, listening, on_bus, session
+from tests.e2e.bridged import Told, commands, descendants, end, listening, on_bus, running_of, session
 from tests.e2e.codex import BINARY, needs_codex
 from tests.e2e.providers import echo_server
 from tests.e2e.system import System, running
@@ -128,7 +128,7 @@ def test_an_interrupt_in_mid_turn_ends_text_and_command_and_the_next_turn_goes_o
             assert (await told.say("still there")).outcome == "completed"
             process = (await told.row()).process
             assert process is not None
-            assert [one for one in descendants(process.pid) if "3210" in " ".join(one.cmdline())] == []
+            assert [words for words in commands(process.pid) if "3210" in words] == []
 
     play(test)
 
@@ -172,8 +172,7 @@ def test_killed_in_mid_turn_the_agent_is_started_again_with_its_conversation(sys
             await told.until(TextAdded, lambda piece: piece.turn == turn and piece.channel == "reply")
             process = (await told.row()).process
             assert process is not None
-            for one in descendants(process.pid):  # npm's wrapper and the program itself
-                one.send_signal(signal.SIGKILL)
+            end(descendants(process.pid))  # npm's wrapper and the program itself
             assert (await told.ended(turn)).outcome == "failed"
             ended = await told.say("what was it")
             assert ended.outcome == "completed"
@@ -215,7 +214,7 @@ def test_closed_in_mid_turn_nothing_of_it_is_left(system: System, tmp_path: Path
             assert process is not None
             family = [psutil.Process(process.pid), *descendants(process.pid)]
             await told.close()
-            assert [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+            assert running_of(family) == []
             left = [one for one in psutil.process_iter(["cmdline", "uids"]) if (one.info["cmdline"] or [])[-1:] == ["4321"]]
             assert left == []
 

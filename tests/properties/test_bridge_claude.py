@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from actors.bridge import adapter as seam
 from actors.bridge import contract, conversation
 from actors.bridge.adapters import claude
-from actors.bridge.adapters.claude_state import State
+from actors.bridge.claude.state import State
 from actors.bridge.state import Moment, Started, Tell, Terms
 from actors.transcripts.claude_messages import message_uuid
 from schemas import content

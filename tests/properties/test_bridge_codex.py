@@ -31,7 +31,7 @@ from actors.bridge.adapter import (
     Write,
 )
 from actors.bridge.adapters import codex
-from actors.bridge.adapters.codex_told import _OF_ANY, _OF_THREAD, _OF_TURN, UNWANTED
+from actors.bridge.codex.told import _OF_ANY, _OF_THREAD, _OF_TURN, UNWANTED
 from actors.bridge.pieces import fitted
 from actors.launch.plan import Door
 from schemas.content import TurnEnded

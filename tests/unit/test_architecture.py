@@ -69,9 +69,10 @@ PURE = (
     *(f"actors.bridges.{name}" for name in ("course", "hearing", "parts", "review", "rows", "session", "terms", "turns")),
     *(f"actors.bridge.{name}" for name in ("adapter", "agent_says", "approvals", "contract", "conversation", "hub_asks")),
     *(f"actors.bridge.{name}" for name in ("pieces", "progress", "state", "turns")),
-    *(f"actors.bridge.acp{part}" for part in ("", "_opening", "_reading", "_state", "_turns")),
-    *(f"actors.bridge.adapters.claude{part}" for part in ("", "_asks", "_ends", "_lines", "_state", "_turn")),
-    *(f"actors.bridge.adapters.codex{name}" for name in ("", "_answers", "_asks", "_items", "_state", "_told", "_wire")),
+    *(f"actors.bridge.acp.{part}" for part in ("protocol", "opening", "reading", "state", "turns")),
+    *(f"actors.bridge.adapters.{name}" for name in ("claude", "codex")),
+    *(f"actors.bridge.claude.{part}" for part in ("asks", "ends", "lines", "state", "turn")),
+    *(f"actors.bridge.codex.{part}" for part in ("answers", "asks", "items", "state", "told", "wire")),
     *(
         f"schemas.events.{name}"
         for name in ("actors", "bridges", "processes", "providers", "requests", "sessions", "transcripts", "values")

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from actors.bridge import adapter as seam
-from actors.bridge.adapters import claude, claude_lines
-from actors.bridge.adapters.claude_state import State
+from actors.bridge.adapters import claude
+from actors.bridge.claude import lines
+from actors.bridge.claude.state import State
 from actors.launch.plan import Door, LaunchRefusedError
 from actors.transcripts.claude_messages import message_uuid
 from schemas import content
@@ -369,7 +370,7 @@ def test_unknown_kinds_of_lines_are_noted_once() -> None:
 
 def test_halves_of_characters_become_a_mark_and_the_rest_stays() -> None:
     line = rb'{"type":"\ud83d\ude00 \\ud800 \ud800 \udc00x"}'
-    assert claude_lines.read(claude_lines.Head, line) == claude_lines.Head(type="\N{GRINNING FACE} \\ud800 \ufffd \ufffdx")
+    assert lines.read(lines.Head, line) == lines.Head(type="\N{GRINNING FACE} \\ud800 \ufffd \ufffdx")
 
 
 def test_an_input_goes_back_to_its_tool_byte_by_byte() -> None:

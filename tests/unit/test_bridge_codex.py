@@ -33,7 +33,7 @@ from actors.bridge.adapter import (
     Write,
 )
 from actors.bridge.adapters import codex
-from actors.bridge.adapters.codex_state import Session
+from actors.bridge.codex.state import Session
 from actors.launch.plan import Door, LaunchRefusedError
 from schemas.content import (
     FailureTold,

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.bridge import acp
-from actors.bridge.acp_launch import launched
-from actors.bridge.acp_state import ABILITIES, Dialect, State
+from actors.bridge.acp import protocol
+from actors.bridge.acp.launch import launched
+from actors.bridge.acp.state import ABILITIES, Dialect, State
 from actors.bridge.adapter import AgentFacts, Beginning, Command
 
 _APPROVE: Final = "approve"
@@ -27,7 +27,7 @@ _INDEXING: Final = ("Augment would like to index your workspace", "Indexing enab
 
 FACTS: Final = AgentFacts(
     agent="auggie",
-    protocol=acp.PROTOCOL,
+    protocol=protocol.PROTOCOL,
     programs=("auggie",),
     tested="0.36.0",
     can=ABILITIES,
@@ -55,7 +55,7 @@ def plan(beginning: Beginning) -> Command:
 
 def begin(beginning: Beginning) -> State:
     """Return the state before it runs."""
-    return acp.begin(_DIALECT, beginning)
+    return protocol.begin(_DIALECT, beginning)
 
 
-step = acp.step
+step = protocol.step

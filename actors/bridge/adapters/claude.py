@@ -28,8 +28,8 @@ complete messages, requests of Claude Code's (``can_use_tool``) and one ``result
   goes to the model. ``!command`` and ``#memory`` mean nothing here. Whitespace alone is not sent.
 * **Modes**: ``bypassPermissions`` only from the start, and not as root; it says so itself.
 
-How it is started: ``claude_start``. Its lines: ``claude_lines``. What it says in a turn: ``claude_turn``. What it asks:
-``claude_asks``. How it ended: ``claude_ends``.
+How it is started: ``claude.start``. Its lines: ``claude.lines``. What it says in a turn: ``claude.turn``. What it asks:
+``claude.asks``. How it ended: ``claude.ends``.
 
 Pure. Must not know what is shared by all agents (``actors.bridge.conversation``).
 """
@@ -42,12 +42,10 @@ from types import MappingProxyType
 from typing import Final
 
 from actors.bridge import adapter as seam
-from actors.bridge.adapters import claude_asks as asks
-from actors.bridge.adapters import claude_ends as ends
-from actors.bridge.adapters import claude_lines as lines
-from actors.bridge.adapters import claude_turn as turns
-from actors.bridge.adapters.claude_start import FACTS, plan
-from actors.bridge.adapters.claude_state import Ask, Changing, State, Turn
+from actors.bridge.claude import asks, ends, lines
+from actors.bridge.claude import turn as turns
+from actors.bridge.claude.start import FACTS, plan
+from actors.bridge.claude.state import Ask, Changing, State, Turn
 from actors.transcripts.claude_messages import message_uuid
 from schemas.content import Identified, SettingsTold, TurnEnded
 from schemas.identity import IdentityError, conversation_key, session_of

@@ -42,11 +42,11 @@ from actors.bridge.adapter import (
     Spawned,
     Write,
 )
-from actors.bridge.adapters import codex_wire as wire
-from actors.bridge.adapters.codex_answers import answered, ask, greeted_once, open_thread, settings_params, thread_params
-from actors.bridge.adapters.codex_asks import Question, question
-from actors.bridge.adapters.codex_launch import plan
-from actors.bridge.adapters.codex_state import (
+from actors.bridge.codex import wire
+from actors.bridge.codex.answers import answered, ask, greeted_once, open_thread, settings_params, thread_params
+from actors.bridge.codex.asks import Question, question
+from actors.bridge.codex.launch import plan
+from actors.bridge.codex.state import (
     AGENT,
     MODE_NAMES,
     TESTED,
@@ -57,8 +57,8 @@ from actors.bridge.adapters.codex_state import (
     asking,
     without,
 )
-from actors.bridge.adapters.codex_told import UNWANTED, kept_notices, notice, told
-from actors.bridge.adapters.codex_wire import text
+from actors.bridge.codex.told import UNWANTED, kept_notices, notice, told
+from actors.bridge.codex.wire import text
 
 __all__ = ["FACTS", "begin", "plan", "step"]
 

@@ -18,10 +18,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from actors.bridge import acp
-from actors.bridge.acp_launch import launched
-from actors.bridge.acp_reading import count, read_line, table, word
-from actors.bridge.acp_state import ABILITIES, Dialect, State
+from actors.bridge.acp import protocol
+from actors.bridge.acp.launch import launched
+from actors.bridge.acp.reading import count, read_line, table, word
+from actors.bridge.acp.state import ABILITIES, Dialect, State
 from actors.bridge.adapter import AgentFacts, Beginning, Command
 from actors.launch.plan import LaunchRefusedError
 from schemas.events import Usage
@@ -30,7 +30,7 @@ _MARGIN: Final = 0.5
 
 FACTS: Final = AgentFacts(
     agent="gemini",
-    protocol=acp.PROTOCOL,
+    protocol=protocol.PROTOCOL,
     programs=("gemini",),
     tested="0.61.0",
     can=ABILITIES,
@@ -67,7 +67,7 @@ def plan(beginning: Beginning) -> Command:
 
 def begin(beginning: Beginning) -> State:
     """Return the state before it runs."""
-    return acp.begin(_DIALECT, beginning, hold=_hold(beginning))
+    return protocol.begin(_DIALECT, beginning, hold=_hold(beginning))
 
 
 def _hold(beginning: Beginning) -> float:
@@ -93,4 +93,4 @@ def _text(beginning: Beginning, file: Path) -> str | None:
         return ""
 
 
-step = acp.step
+step = protocol.step

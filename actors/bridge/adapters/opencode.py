@@ -16,10 +16,10 @@ import json
 from dataclasses import replace
 from typing import Any, Final
 
-from actors.bridge import acp
-from actors.bridge.acp_launch import launched
-from actors.bridge.acp_reading import parted_usage, table
-from actors.bridge.acp_state import ABILITIES, Dialect, State
+from actors.bridge.acp import protocol
+from actors.bridge.acp.launch import launched
+from actors.bridge.acp.reading import parted_usage, table
+from actors.bridge.acp.state import ABILITIES, Dialect, State
 from actors.bridge.adapter import AgentFacts, Beginning, Command
 from actors.launch.words import merged, options, without
 
@@ -29,7 +29,7 @@ _CONTENT: Final = "OPENCODE_CONFIG_CONTENT"
 
 FACTS: Final = AgentFacts(
     agent="opencode",
-    protocol=acp.PROTOCOL,
+    protocol=protocol.PROTOCOL,
     programs=("opencode",),
     tested="1.18.33",
     can=ABILITIES | {"fork"},
@@ -66,7 +66,7 @@ def plan(beginning: Beginning) -> Command:
 
 def begin(beginning: Beginning) -> State:
     """Return the state before it runs; a conversation that is taken up remembers a model of its own."""
-    return acp.begin(_DIALECT, beginning, model=beginning.model if beginning.resume and "/" in beginning.model else "")
+    return protocol.begin(_DIALECT, beginning, model=beginning.model if beginning.resume and "/" in beginning.model else "")
 
 
-step = acp.step
+step = protocol.step

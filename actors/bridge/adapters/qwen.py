@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from actors.bridge import acp
-from actors.bridge.acp_launch import launched
-from actors.bridge.acp_reading import table, whole_usage
-from actors.bridge.acp_state import ABILITIES, Dialect, State
+from actors.bridge.acp import protocol
+from actors.bridge.acp.launch import launched
+from actors.bridge.acp.reading import table, whole_usage
+from actors.bridge.acp.state import ABILITIES, Dialect, State
 from actors.bridge.adapter import AgentFacts, Beginning, Command
 from schemas.events import Usage
 
 FACTS: Final = AgentFacts(
     agent="qwen",
-    protocol=acp.PROTOCOL,
+    protocol=protocol.PROTOCOL,
     programs=("qwen",),
     tested="0.24.4",
     can=ABILITIES - {"set_model"},
@@ -53,7 +53,7 @@ def plan(beginning: Beginning) -> Command:
 
 def begin(beginning: Beginning) -> State:
     """Return the state before it runs."""
-    return acp.begin(_DIALECT, beginning)
+    return protocol.begin(_DIALECT, beginning)
 
 
-step = acp.step
+step = protocol.step

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from actors.bridge.adapter import Ask
-from actors.bridge.adapters.codex_items import changes_in_words, diff_of
-from actors.bridge.adapters.codex_wire import rows, table, text, written
+from actors.bridge.codex.items import changes_in_words, diff_of
+from actors.bridge.codex.wire import rows, table, text, written
 from schemas.content import Option, OptionKind
 
 Result = Mapping[str, Any]

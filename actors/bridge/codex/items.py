@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from actors.bridge.adapters.codex_wire import rows, table, text, written
+from actors.bridge.codex.wire import rows, table, text, written
 from schemas.content import Channel, Piece, PlanStep, PlanUpdated, TextAdded, TextEnded, ToolEnded, ToolStarted
 
 Item = Mapping[str, Any]

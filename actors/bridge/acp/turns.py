@@ -7,9 +7,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from actors.bridge import acp_reading as reading
-from actors.bridge.acp_reading import Tool, table, word
-from actors.bridge.acp_state import EMPTY, MAX_NAME, Ground, Question, Text
+from actors.bridge.acp import reading
+from actors.bridge.acp.reading import Tool, table, word
+from actors.bridge.acp.state import EMPTY, MAX_NAME, Ground, Question, Text
 from actors.bridge.adapter import Ask, Note, Say
 from schemas.content import (
     Channel,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from actors.bridge import acp_reading as reading
-from actors.bridge.acp_reading import Setting, Settings, table, word
-from actors.bridge.acp_state import MAX_NAME, Ground
+from actors.bridge.acp import reading
+from actors.bridge.acp.reading import Setting, Settings, table, word
+from actors.bridge.acp.state import MAX_NAME, Ground
 from actors.bridge.adapter import Changed, Fail, Greeted, Note, Say, Wait
 from schemas.content import FailureTold, Identified, SettingsTold
 from schemas.identity import IdentityError, conversation_key, session_of

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from actors.bridge.adapter import Beginning, Command
-from actors.bridge.adapters.codex_state import AGENT, MODE_NAMES
+from actors.bridge.codex.state import AGENT, MODE_NAMES
 from actors.launch.codex import CodexHome, plan_codex
 from actors.launch.codex_home import SYSTEM_CONFIG
 from actors.launch.environment import without_proxy

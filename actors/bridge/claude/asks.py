@@ -21,8 +21,8 @@ from typing import Any, Final
 from msgspec import Raw, Struct
 
 from actors.bridge import adapter as seam
-from actors.bridge.adapters import claude_lines as lines
-from actors.bridge.adapters.claude_state import Ask, Question
+from actors.bridge.claude import lines
+from actors.bridge.claude.state import Ask, Question
 from schemas.content import MAX_TEXT, Option
 
 MAX_GRANTS: Final = 8

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from actors.bridge.adapter import Changed, Fail, Greeted, Note, Output, Say, Wait, Write
-from actors.bridge.adapters import codex_wire as wire
-from actors.bridge.adapters.codex_state import (
+from actors.bridge.codex import wire
+from actors.bridge.codex.state import (
     AGENT,
     CONFIGURED,
     MODE_NAMES,
@@ -25,8 +25,8 @@ from actors.bridge.adapters.codex_state import (
     asking,
     without,
 )
-from actors.bridge.adapters.codex_told import plain, turn_ended
-from actors.bridge.adapters.codex_wire import rows, table, text
+from actors.bridge.codex.told import plain, turn_ended
+from actors.bridge.codex.wire import rows, table, text
 from schemas.content import FailureTold, Identified
 from schemas.identity import IdentityError, conversation_key, session_of
 

@@ -3,12 +3,12 @@
 Theory of operation
 -------------------
 One line is one JSON-RPC message. What we ask is numbered from 1 and remembered by what its answer is for; what the agent asks
-is answered with its own id. A session comes to life in steps, each waiting for the answer of the one before (``acp_opening``):
+is answered with its own id. A session comes to life in steps, each waiting for the answer of the one before (``opening``):
 
     Spawned → initialize → session/new | load | resume | fork → session/set_mode → session/set_model → Greeted, Identified
 
 ``Clear`` goes through it again from session/new on, and the conversation is set as the one before it was; ``Change`` makes the
-last two steps alone. In a turn (``acp_turns``):
+last two steps alone. In a turn (``turns``):
 
 * A *turn* is one ``session/prompt``: it ends with its answer, and what the agent says outside of it is of no turn. So what an
   agent says again of a conversation that it loads is left out (history is asked for elsewhere).
@@ -27,11 +27,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from actors.bridge import acp_reading as reading
-from actors.bridge.acp_opening import HELD, QUIET, Opening
-from actors.bridge.acp_reading import Settings, table
-from actors.bridge.acp_state import EMPTY, MAX_NAME, NO_USAGE, Dialect, Purpose, State
-from actors.bridge.acp_turns import Turns
+from actors.bridge.acp import reading
+from actors.bridge.acp.opening import HELD, QUIET, Opening
+from actors.bridge.acp.reading import Settings, table
+from actors.bridge.acp.state import EMPTY, MAX_NAME, NO_USAGE, Dialect, Purpose, State
+from actors.bridge.acp.turns import Turns
 from actors.bridge.adapter import (
     Beginning,
     Change,

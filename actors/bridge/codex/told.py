@@ -18,15 +18,15 @@ from dataclasses import replace
 from typing import Any, Final
 
 from actors.bridge.adapter import Fail, Note, Output, Say, Withdrawn, Woke
-from actors.bridge.adapters.codex_items import (
+from actors.bridge.codex.items import (
     TEXTS,
     plan_updated,
     text_completed,
     tool_ended,
     tool_started,
 )
-from actors.bridge.adapters.codex_state import Errand, Session, Step, Turn, asking, without
-from actors.bridge.adapters.codex_wire import count, table, text
+from actors.bridge.codex.state import Errand, Session, Step, Turn, asking, without
+from actors.bridge.codex.wire import count, table, text
 from schemas.content import Channel, FailureTold, SettingsTold, TextAdded, TextEnded, TurnEnded, UsageTold
 from schemas.events import Usage
 from schemas.events.bridges import TurnOutcome

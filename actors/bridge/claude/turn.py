@@ -22,9 +22,9 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from actors.bridge import adapter as seam
-from actors.bridge.adapters import claude_lines as lines
-from actors.bridge.adapters.claude_asks import title
-from actors.bridge.adapters.claude_state import NO_USAGE, State, Text, Turn
+from actors.bridge.claude import lines
+from actors.bridge.claude.asks import title
+from actors.bridge.claude.state import NO_USAGE, State, Text, Turn
 from schemas.content import (
     MAX_TEXT,
     Channel,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from actors.bridge.adapter import Beginning, Output, Write
-from actors.bridge.adapters.codex_asks import Question
-from actors.bridge.adapters.codex_wire import RequestId, request
+from actors.bridge.codex.asks import Question
+from actors.bridge.codex.wire import RequestId, request
 from schemas.events import Usage
 
 Step = tuple["Session", tuple[Output, ...]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from actors.bridge import adapter as seam
-from actors.bridge.adapters import claude_lines as lines
-from actors.bridge.adapters import claude_turn as turns
-from actors.bridge.adapters.claude_state import Turn
+from actors.bridge.claude import lines
+from actors.bridge.claude import turn as turns
+from actors.bridge.claude.state import Turn
 from schemas.content import FailureTold
 from schemas.events.bridges import TurnOutcome
 

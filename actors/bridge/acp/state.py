@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from actors.bridge import acp_reading as reading
-from actors.bridge.acp_reading import Setting, Settings, Tool, table
+from actors.bridge.acp import reading
+from actors.bridge.acp.reading import Setting, Settings, Tool, table
 from actors.bridge.adapter import Output, Write
 from schemas.bridge_rows import Ability
 from schemas.content import Channel, Option
