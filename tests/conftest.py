@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
@@ -17,7 +16,6 @@ settings.register_profile("explore")
 settings.register_profile("fixed", derandomize=True)
 settings.load_profile("fixed")
 
-TESTS: Final = Path(__file__).parent
 # Tests that start what is or looks like an agent, or that look at all processes.
 _OF_THE_WHOLE_COMPUTER: Final = (
     *("e2e", "faults", "windows"),
@@ -45,11 +43,14 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one worker, and begin with, what would see its like on another; other files go where there is room."""
-    places = {item: item.path.relative_to(TESTS).as_posix() for item in items}
-    alone = {item: place.startswith(_OF_THE_WHOLE_COMPUTER) for item, place in places.items()}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("system" if alone[item] else places[item]))
-    items.sort(key=lambda item: not alone[item])
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep on one worker what would see its like on another; other files go where there is room."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where it is asked for
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            place = nodeid.partition("::")[0].removeprefix("tests/")
+            return "the whole computer" if place.startswith(_OF_THE_WHOLE_COMPUTER) else place
+
+    return Scheduling(config, log)
