@@ -63,12 +63,18 @@ def opened_by(tui: Tui, thread: str, so_far: list[Recorded]) -> bool:
     )
 
 
+def found_last(so_far: list[Recorded]) -> bool:
+    """Tell whether the last event could change what was opened."""
+    return so_far[-1].envelope.type == "process.conversation_found"
+
+
 def opened(tui: Tui, so_far: list[Recorded]) -> list[str]:
     """Return the threads that this TUI was published to have opened, in order."""
     found: dict[str, Any] = {}
+    pid = tui.pid
     for item in so_far:
         data = item.envelope.data
-        if item.envelope.type == "process.conversation_found" and data.process.pid == tui.pid:
+        if item.envelope.type == "process.conversation_found" and data.process.pid == pid:
             found[data.thread] = None
     return list(found)
 
@@ -83,7 +89,7 @@ def test_each_conversation_is_joined_to_the_tab_that_opened_it(codex: Codex, sys
     tuis = [Tui.open(tmux, codex, tab=tab) for tab in TABS]
     for tui in tuis:
         tui.ready()
-    so_far = system.until(lambda so_far: all(opened(tui, so_far) for tui in tuis))
+    so_far = system.until(lambda so_far: found_last(so_far) and all(opened(tui, so_far) for tui in tuis))
     before = [opened(tui, so_far) for tui in tuis]
     assert [len(threads) for threads in before] == [1, 1]
 
@@ -103,7 +109,7 @@ def test_each_conversation_is_joined_to_the_tab_that_opened_it(codex: Codex, sys
     # A new conversation in each, and each is joined again.
     for tui in tuis:
         tui.prompt("/new")
-    so_far = system.until(lambda so_far: all(len(opened(tui, so_far)) == 2 for tui in tuis))
+    so_far = system.until(lambda so_far: found_last(so_far) and all(len(opened(tui, so_far)) == 2 for tui in tuis))
     for tui, word in zip(tuis, ("third-word", "fourth-word"), strict=True):
         tui.prompt(word)
         tmux.wait_for(tui.pane, f"You said: {word}")
