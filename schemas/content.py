@@ -166,7 +166,7 @@ class TurnEnded(_Piece, tag="turn_ended", frozen=True, kw_only=True, gc=False):
 
 
 class Ended(_Piece, tag="ended", frozen=True, kw_only=True, gc=False):
-    """The session's agent has ended and is not started again; nothing follows."""
+    """The session's agent has ended; nothing follows. One that was stopped with Tabwire is taken up when that runs again."""
 
     reason: Text
 
