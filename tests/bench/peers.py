@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.bench.machine import tree
-from tests.contract.actor_process import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 NGINX = Path("/usr/sbin/nginx")

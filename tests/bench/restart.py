@@ -19,9 +19,9 @@ from datetime import datetime
 from pathlib import Path
 
 from tests.bench.machine import describe
-from tests.contract.actor_process import free_port
 from tests.faults.load import Load
 from tests.faults.supervised import Supervised, supervised
+from tests.ports import free_port
 
 ACTORS = ("broker", "registry", "rollout", "discovery", "gateway", "bridges", "echo")
 TARGET_MS = 1000.0

@@ -9,11 +9,9 @@ import contextlib
 import json
 import os
 import queue
-import random
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +25,7 @@ import zmq
 
 from actors.runtime.contract import Anchor, Bootstrap, Line, Status, decode_line, encode_bootstrap
 from actors.runtime.paths import Paths
+from tests.ports import free_port
 
 DEADLINE = 20.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,19 +36,6 @@ def actor_names() -> list[str]:
     """Find every actor: each folder whose ``__main__`` lives by the contract."""
     mains = sorted((ROOT / "actors").glob("*/__main__.py"))
     return [main.parent.name for main in mains if re.search(r"\brun_actor\(", main.read_text())]
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody holds right now, and that no outgoing connection will be given.
-
-    The system takes the ports of outgoing connections from a range of its own (Linux: from 32768, IANA's: from 49152);
-    a port of that range is free when it is asked for and may be somebody's when a server starts on it.
-    """
-    for port in random.sample(range(10240, 32768), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("100 ports below the range of outgoing connections are all taken")
 
 
 def ended(pid: int, deadline: float = DEADLINE) -> bool:

@@ -17,7 +17,8 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.system import System, free_port
+from tests.e2e.system import System
+from tests.ports import free_port
 
 _SESSION_FIELDS = ("session-id", "x-claude-code-session-id")
 QUICK = 2.0  # every deadline of the providers here; their answers take milliseconds

@@ -20,7 +20,7 @@ import anyio
 from bus.client import connect
 from bus.connection import read_connection
 from schemas.envelope import Recorded
-from tests.contract.actor_process import free_port
+from tests.ports import free_port
 
 DEADLINE = 30.0
 

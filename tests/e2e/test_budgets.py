@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.actor_process import free_port
 from tests.e2e.claude import Claude, needs_claude
 from tests.e2e.codex import Codex, Rollout, needs_codex
 from tests.e2e.system import System
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.actor_process import free_port
 from tests.e2e.named import Named, named, tab
 from tests.e2e.system import System, running
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

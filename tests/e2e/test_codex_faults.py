@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.e2e.codex import Codex, needs_codex
-from tests.e2e.system import System, free_port, running
+from tests.e2e.system import System, running
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.codex, needs_codex]
 

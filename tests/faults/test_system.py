@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.actor_process import ended, free_port
+from tests.contract.actor_process import ended
 from tests.faults.load import Load
 from tests.faults.supervised import Supervised, supervised
+from tests.ports import free_port
 
 ACTORS = ("broker", "registry", "rollout", "discovery", "gateway", "bridges", "echo")
 pytestmark = pytest.mark.fault

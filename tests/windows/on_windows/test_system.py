@@ -10,7 +10,6 @@ assert sys.platform == "win32"
 import json
 import os
 import select
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import pytest
 
 from actors.probe import choose_probe
 from actors.runtime.exits import OK
+from tests.ports import free_port
 
 CODEX = Path(r"Z:\w\codex\vendor\x86_64-pc-windows-msvc\bin\codex.exe")
 TAB = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -79,8 +79,7 @@ class System:
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     system = System(tmp_path, port)
     (tmp_path / "config.toml").write_text(f'default_provider = "echo"\n[gateway]\nport = {port}\n')
     for folder in ("codex", "project"):
