@@ -6,6 +6,7 @@ once, whoever asks for it first.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from schemas.events.bridges import TurnOutcome
 MAX_REASON: Final = 500
 
 
-class Progress:
+class Progress(ABC):
     """What the parts of a step have in common. ``do`` is theirs: it does what the adapter says."""
 
     def __init__(self, adapter: seam.Adapter, state: State, moment: Moment) -> None:
@@ -33,9 +34,9 @@ class Progress:
         """Change the state."""
         self.state = replace(self.state, **changes)
 
+    @abstractmethod
     def do(self, output: seam.Output) -> None:
         """Do one thing that the adapter says."""
-        raise NotImplementedError
 
     def run(self, input_: seam.Input) -> None:
         """Give the adapter one input and do what it says, until that is the end."""

@@ -55,8 +55,8 @@ class Agent:
     can: frozenset[Any] = CAN
     FACTS: seam.AgentFacts = FACTS
 
-    def plan(self, beginning: seam.Beginning) -> seam.Command:
-        raise NotImplementedError
+    def plan(self, _: seam.Beginning) -> seam.Command:
+        raise AssertionError("a conversation starts no agent")
 
     def begin(self, _: seam.Beginning) -> Inner:
         return Inner()
