@@ -8,9 +8,14 @@ from typing import Any
 
 from actors.bridge.adapter import (
     Beginning,
+    Change,
+    Clear,
+    Decide,
     Input,
+    Interrupt,
     LineCame,
     Output,
+    Passed,
     Prompt,
     Say,
     Spawned,
@@ -26,6 +31,7 @@ from schemas.content import (
 DOOR = Door("http://127.0.0.1:8129", "token-0123456789")
 THREAD = "01a1fde3-24c3-7d50-8745-5d960f49347d"
 TURN = "01a1fde3-24e4-7ca0-ae79-3acbf9e679ad"
+RECORDED = Path(__file__).parent.parent / "unit" / "recorded"
 
 
 def beginning(**wishes: Any) -> Beginning:
@@ -76,6 +82,38 @@ class Play:
         play.answer("turn/start", {"turn": {"id": TURN}})
         play.tell("turn/started", turn={"id": TURN})
         return play
+
+
+def replay(name: str, **wishes: Any) -> Play:
+    play = Play(**wishes)
+    for row in map(json.loads, (RECORDED / name).read_text().splitlines()):
+        match row:
+            case {"line": frame}:
+                play.line(**frame)
+            case {"prompt": turn, "text": text}:
+                play.give(Prompt(turn=turn, text=text))
+            case {"decide": approval, "option": option}:
+                play.give(Decide(approval=approval, option=option))
+            case {"model": model, "mode": mode}:
+                play.give(Change(model=model, mode=mode))
+            case {"passed": passed}:
+                play.give(Passed(name=passed))
+            case {"do": what}:
+                play.give({"Spawned": Spawned, "Interrupt": Interrupt, "Clear": Clear}[what]())
+    return play
+
+
+def command(**more: Any) -> dict[str, Any]:
+    return {
+        "threadId": THREAD,
+        "turnId": TURN,
+        "itemId": "call",
+        "command": "touch x",
+        "cwd": "/home/ada/shop",
+        "reason": "please",
+        "availableDecisions": ["accept", {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["touch"]}}, "cancel"],
+        **more,
+    }
 
 
 def thread(name: str = THREAD, **more: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from jsonschema import Draft7Validator
 
 from actors.bridge.adapter import Ask, Change, Clear, Decide, Interrupt, Output, Prompt, Write
 from actors.bridge.codex.told import _OF_ANY, _OF_THREAD, _OF_TURN, UNWANTED
+from tests.bridge.codex_play import RECORDED, THREAD, TURN, Play, command, replay
 from tests.e2e.codex import BINARY, needs_codex
-from tests.unit.test_bridge_codex import RECORDED, THREAD, TURN, Play, command, replay
 
 pytestmark = [pytest.mark.e2e, pytest.mark.codex, needs_codex]
 

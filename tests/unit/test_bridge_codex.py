@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ from actors.bridge.adapter import (
     Change,
     Changed,
     Clear,
-    Decide,
     Fail,
     Greeted,
-    Interrupt,
     LineCame,
     LineSkipped,
     Note,
@@ -40,31 +37,9 @@ from schemas.content import (
     TurnEnded,
     UsageTold,
 )
-from tests.bridge.codex_play import THREAD, Play, beginning, only, pieces, thread, written
-
-RECORDED = Path(__file__).parent / "recorded"
-
+from tests.bridge.codex_play import THREAD, Play, beginning, only, pieces, replay, thread, written
 
 # ------------------------------------------------------------------------------------------------ recorded
-
-
-def replay(name: str, **wishes: Any) -> Play:
-    play = Play(**wishes)
-    for row in map(json.loads, (RECORDED / name).read_text().splitlines()):
-        match row:
-            case {"line": frame}:
-                play.line(**frame)
-            case {"prompt": turn, "text": text}:
-                play.give(Prompt(turn=turn, text=text))
-            case {"decide": approval, "option": option}:
-                play.give(Decide(approval=approval, option=option))
-            case {"model": model, "mode": mode}:
-                play.give(Change(model=model, mode=mode))
-            case {"passed": passed}:
-                play.give(Passed(name=passed))
-            case {"do": what}:
-                play.give({"Spawned": Spawned, "Interrupt": Interrupt, "Clear": Clear}[what]())
-    return play
 
 
 def replies(play: Play) -> dict[str, str]:

@@ -24,7 +24,7 @@ from schemas.content import (
     TurnEnded,
     UsageTold,
 )
-from tests.bridge.codex_play import THREAD, TURN, Play, only, pieces, written
+from tests.bridge.codex_play import THREAD, TURN, Play, command, only, pieces, written
 
 # ------------------------------------------------------------------------------------------------ turns
 
@@ -224,19 +224,6 @@ def test_the_end_of_an_interrupted_turn_ends_its_commands_and_no_others() -> Non
 
 
 # ------------------------------------------------------------------------------------------------ questions
-
-
-def command(**more: Any) -> dict[str, Any]:
-    return {
-        "threadId": THREAD,
-        "turnId": TURN,
-        "itemId": "call",
-        "command": "touch x",
-        "cwd": "/home/ada/shop",
-        "reason": "please",
-        "availableDecisions": ["accept", {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["touch"]}}, "cancel"],
-        **more,
-    }
 
 
 def test_a_command_can_be_answered_as_codex_offers_and_always_be_declined() -> None:
