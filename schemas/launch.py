@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 
-from schemas.identity import LaunchId, ProcessKey, TerminalKey
+from schemas.identity import LaunchId, ProcessKey, SessionId, TerminalKey
 
 TOKEN_BYTES = 32
 TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -18,7 +18,11 @@ TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchRecord:
-    """What was launched, by which process, and what it asked for. ``created`` is RFC 3339 in UTC."""
+    """What was launched, by which process, and what it asked for. ``created`` is RFC 3339 in UTC.
+
+    ``session`` is the session that a bridge drives by it, as far as that is known: its pins hold for requests that name no
+    conversation. It alone may change while the launch lives.
+    """
 
     launch: LaunchId
     agent: str
@@ -29,6 +33,7 @@ class LaunchRecord:
     cwd: str | None = None
     provider: str | None = None
     model: str | None = None
+    session: SessionId | None = None
 
 
 def token_digest(token: str) -> str:

@@ -35,8 +35,7 @@ class AgentFacts:
 
     ``agent`` is its name in sessions, ``programs`` the files that it may be. ``version_arguments`` make it print its version;
     ``tested`` is the version that the adapter was written against.
-    ``modes`` are its names for how much it may do unasked, the first one is where it starts. ``names_conversation`` tells
-    whether its model requests say of which conversation they are: only then can a pin be for that conversation alone.
+    ``modes`` are its names for how much it may do unasked, the first one is where it starts.
     """
 
     agent: str
@@ -49,7 +48,6 @@ class AgentFacts:
     install: str = ""
     notes: tuple[str, ...] = ()
     greeting_seconds: float = 60.0
-    names_conversation: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

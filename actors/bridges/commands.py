@@ -13,7 +13,6 @@ import anyio
 import anyio.to_thread
 
 from actors.bridges import pasts, relations
-from actors.bridges.agents import facts
 from actors.bridges.beginning import begin, folder
 from actors.bridges.parts import Parts
 from actors.bridges.rows import AmbiguousBridgeError, UnknownBridgeError, pending_of, resolve, row_of, table_of
@@ -144,7 +143,6 @@ class Commands:
         if command.mode is not None:
             _check_can(session, "set_mode")
         if command.provider is not None or (command.model is not None and by_agent is None):
-            _check_named(session)
             session = await _settle(hub, session, command.provider, None if by_agent is not None else command.model)
         if by_agent is not None or command.mode is not None:
             changed = partial(Changed, model=by_agent, mode=command.mode)
@@ -228,12 +226,17 @@ async def _end(hub: Hub, session: Session, reason: str) -> Session:
 async def _settle(hub: Hub, session: Session, provider: str | None, model: str | None) -> Session:
     """Have the gateway route a session otherwise; say so on its stream."""
     reason = ""
+    try:
+        await hub.launches.follow(session.launch)
+    except OSError as error:
+        raise RefusedError("not_writable", f"its launch cannot be written down: {error}") from error
+    session = hub.sessions[session.launch]
     if provider == "" and not model:
         await hub.pins.remove(session.session)
     else:
         wanted = provider or session.provider
         if not wanted:
-            wanted = await hub.pins.provider_of(session.session, session.wish.cwd, session.launch)
+            wanted = await hub.pins.provider_of(session.session, session.wish.cwd, hub.launches.of(session.launch))
         if not wanted:
             raise RefusedError("no_provider", "no provider serves this session now; name one")
         kept = model if model is not None else ("" if "set_model" in session.can else session.model)
@@ -243,16 +246,6 @@ async def _settle(hub: Hub, session: Session, provider: str | None, model: str |
             reason = f"{session.wish.agent} cannot change its model while it runs: the gateway does"
     hub.take(session.launch, Settled(provider=provider, model=model, reason=reason))
     return hub.sessions[session.launch]
-
-
-def _check_named(session: Session) -> None:
-    """Refuse what the gateway could not do: it knows the session's requests by its conversation."""
-    agent = session.wish.agent
-    known = facts().get(agent)
-    if known is not None and not known.names_conversation:
-        what = "its provider" if "set_model" in session.can else "provider and model"
-        said = f"{agent}'s requests do not name their conversation, so that {what} cannot be changed while it runs"
-        raise RefusedError("unsupported", f"{said}; start a new session with what you want")
 
 
 def _check_can(session: Session, ability: str) -> None:

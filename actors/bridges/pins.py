@@ -13,6 +13,7 @@ import anyio
 from bus.client import Client
 from bus.errors import BusError, RefusedError
 from schemas.commands import ExplainRoute, ListPins, RemovePin, SetPin
+from schemas.identity import is_provisional
 from schemas.rows import PinRow
 
 _SECONDS: Final = 5.0
@@ -75,7 +76,7 @@ class Pins:
                 pin = await self._of(before)
                 if pin is not None and await self._of(after) is None:
                     await self.set(after, pin.provider, pin.model)
-                if pin is not None and before.startswith("launch-"):
+                if pin is not None and is_provisional(before):
                     await self.remove(before)
             except RefusedError as error:
                 self._log.info("a pin waits to follow its session", session=after, reason=str(error), attempt=attempt + 1)
@@ -85,6 +86,13 @@ class Pins:
                 return
             else:
                 return
+
+    async def forget(self, session: str) -> None:
+        """Remove the pin of a session that is over and will have no other name."""
+        try:
+            await self.remove(session)
+        except BusError as error:
+            self._log.info("a pin of a session that is over stays", session=session, reason=str(error))
 
     async def _of(self, session: str) -> PinRow | None:
         table = await self._client.request(_GATEWAY, ListPins(), deadline=_SECONDS)

@@ -49,6 +49,7 @@ from actors.bridges.terms import (
     Kill,
     Message,
     Moment,
+    Moved,
     NotSpawned,
     Output,
     Running,
@@ -63,6 +64,7 @@ from actors.bridges.terms import (
 )
 from schemas.content import Ended, SettingsTold, TurnEnded
 from schemas.events.bridges import BridgeEnded, BridgeSettingsChanged, BridgeStarted
+from schemas.identity import is_provisional
 
 STOPPED: Final = "Tabwire stopped; the session is taken up again when it runs"
 _LOST: Final = "the bridge ended before it answered; ask again"
@@ -344,6 +346,8 @@ def _end(course: Course, reason: str, code: int | None = None) -> None:
         course.keep()
     else:
         course.orders.append(Forget())
+        if is_provisional(course.it.session):
+            course.orders.append(Moved(course.it.session, None))
     for ask in closing:
         course.settle(ask)
 

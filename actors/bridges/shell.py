@@ -32,6 +32,7 @@ from actors.bridges import records
 from actors.bridges.agents import Agents
 from actors.bridges.children import Children
 from actors.bridges.keeping import Keeping
+from actors.bridges.launches import Launches
 from actors.bridges.pins import Pins
 from actors.bridges.process import COMMAND, BridgeProcess
 from actors.bridges.session import STOPPED, step
@@ -59,7 +60,7 @@ from actors.bridges.terms import (
     Unwritten,
     Write,
 )
-from actors.launch.start import launch_fact, mint_token, new_launch, record_launch
+from actors.launch.start import launch_fact, mint_token
 from actors.probe import Probe, ProbeError
 from actors.runtime.actor import Actor
 from actors.runtime.config_file import read_config_text
@@ -70,7 +71,7 @@ from bus.source import rfc3339
 from schemas.config import Config, ConfigError
 from schemas.config_reader import parse_config
 from schemas.envelope import subject
-from schemas.identity import LaunchId, ProcessKey
+from schemas.identity import LaunchId, ProcessKey, SessionId
 
 TICK_SECONDS: Final = 0.5
 LATE_SECONDS: Final = 2.0
@@ -126,6 +127,7 @@ class Hub:
         self._asks = 0
         self._starting = anyio.CapacityLimiter(STARTING)
         self.keeping = Keeping(actor.paths, self.sessions, actor.log)
+        self.launches = Launches(actor.paths, probe, self.sessions)
         self._changed = anyio.Event()
         self.streams = Streams(client)
         self._config_changed = 0
@@ -198,7 +200,7 @@ class Hub:
                 if bridge := self._bridges.get(launch):
                     bridge.kill()
             case Moved(before=before, after=after):
-                self._tasks.start_soon(self.pins.move, before, after)
+                self._tasks.start_soon(self._move_pin, launch, before, after)
 
     def _write(self, launch: LaunchId, line: Ask) -> None:
         bridge = self._bridges.get(launch)
@@ -209,6 +211,14 @@ class Hub:
         else:
             if not taken:
                 self.take(launch, Unwritten(ask=line.ask, code="busy", message="its bridge does not read what it is told"))
+
+    async def _move_pin(self, launch: LaunchId, before: SessionId, after: SessionId | None) -> None:
+        """Let a session's pin follow it, behind its launch, so that there is no request in between that neither name has."""
+        try:
+            await self.launches.follow(launch)
+        except OSError as error:
+            self.log.warning("a launch cannot be written down", launch=launch, reason=str(error))
+        await (self.pins.forget(before) if after is None else self.pins.move(before, after))
 
     def _settle(self, ask: int, code: str, message: str) -> None:
         if asked := self._asked.get(ask):
@@ -237,6 +247,7 @@ class Hub:
         if swept := await self.children.sweep():
             self.log.warning("ended what a bridge had left behind", launch=launch, pids=swept)
         del self._bridges[launch]
+        self.launches.over(launch)
         self.take(launch, Gone(code, bridge.broken) if started else NotSpawned(bridge.broken))
 
     def _heard(self, launch: LaunchId, line: Up) -> None:
@@ -252,22 +263,9 @@ class Hub:
         """
         wish, token = session.wish, mint_token()
         register_secret(token)
-        key = await anyio.to_thread.run_sync(self._probe.identify, pid)
-        recording = partial(
-            record_launch,
-            self.paths,
-            token,
-            agent=wish.agent,
-            process=key,
-            terminal=None,
-            cwd=wish.cwd,
-            provider=wish.provider or None,
-            model=wish.model or None,
-            launch=new_launch() if session.restarts else session.launch,
-        )
-        record = await anyio.to_thread.run_sync(recording)
-        fact = launch_fact(record)
-        self._outbox.put(self._actor.source.envelope(subject("launch", record.launch), fact, correlationid=session.launch))
+        record = await self.launches.record(session, pid, token)
+        told = self._actor.source.envelope(subject("launch", record.launch), launch_fact(record), correlationid=session.launch)
+        self._outbox.put(told)
         await self._outbox.drain(PUBLISH_SECONDS)
         begin = Begin(
             launch=session.launch,
@@ -285,7 +283,7 @@ class Hub:
             fork=wish.fork,
             patience=session.patience,
         )
-        return begin, Spawned(process=key, launch=record.launch)
+        return begin, Spawned(process=record.process, launch=record.launch)
 
     # ------------------------------------------------------------------------------------------------ sessions of before
 

@@ -301,10 +301,10 @@ class Kill(Struct, frozen=True, gc=False):
 
 
 class Moved(Struct, frozen=True, gc=False):
-    """It is another session from now on: what the gateway was told of the one holds for the other."""
+    """It is another session from now on: what the gateway was told of the one holds for the other. None: there will be none."""
 
     before: SessionId
-    after: SessionId
+    after: SessionId | None
 
 
 Output = Start | Write | Tell | Publish | Settle | Keep | Forget | Kill | Moved

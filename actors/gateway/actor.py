@@ -110,7 +110,7 @@ async def main(actor: Actor) -> None:
             actor.paths,
             reload,
             advisers=conductor,
-            launched=identity.launches.named,
+            launches=identity.launches,
             log=actor.log,
         )
         caps = Caps(config.gateway.connections, config.gateway.connections_per_process)

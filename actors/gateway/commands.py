@@ -49,6 +49,16 @@ class Advisers(Protocol):
     spending: SpendingAdviser
 
 
+class Launches(Protocol):
+    """The launches that live."""
+
+    def named(self, launch: str) -> LaunchRecord | None:
+        """Return one by its id."""
+
+    async def refresh(self) -> None:
+        """Take over what is known of them by now."""
+
+
 class Commands:
     """What the gateway answers."""
 
@@ -58,13 +68,13 @@ class Commands:
         reload: Reload,
         *,
         advisers: Advisers,
-        launched: Callable[[str], LaunchRecord | None],
+        launches: Launches,
         log: Any,
     ) -> None:
         self._paths = paths
         self._reload = reload
         self._advisers = advisers
-        self._launched = launched
+        self._launches = launches
         self._log = log
 
     async def serve(self, connect_to: Callable[[], Connection]) -> None:
@@ -108,7 +118,7 @@ class Commands:
         return self._pins()
 
     async def set_pin(self, command: SetPin) -> PinTable:
-        """Pin something, whether or not it has been seen yet.
+        """Pin something, whether or not it has been seen yet; what a bridge drives as a session is known by then.
 
         Raises:
             RefusedError: the pin breaks a rule, its provider is not configured, or the file cannot be edited.
@@ -121,6 +131,7 @@ class Commands:
         if self._reload.loaded.config.provider(command.provider) is None:
             known = ", ".join(self._reload.loaded.providers.upstreams)
             raise RefusedError("not_found", f"no provider {command.provider!r} is configured; known here: {known}")
+        await self._launches.refresh()
         target: dict[str, Any] = {command.kind: command.target}
         pin = Pin(provider=command.provider, model=command.model, on_failure=command.on_failure, expires=expires, **target)
         await self._edit(partial(config_edit.set_pin, self._paths, pin))
@@ -148,13 +159,14 @@ class Commands:
 
     async def explain_route(self, command: ExplainRoute) -> RoutePlan:
         """Answer where a request would go that came now with these keys."""
+        await self._launches.refresh()
         session = SessionId(command.session) if command.session else None
         verdict = self._advisers.spending.verdict(session, command.cwd or None)
         asker = Asker(
             session=session,
             terminal=command.terminal or None,
             cwd=command.cwd or None,
-            launch=self._launched(command.launch) if command.launch else None,
+            launch=self._launches.named(command.launch) if command.launch else None,
             also=tuple(SessionId(name) for name in command.aliases),
         )
         wanted = Wanted(command.dialect, Seen(model=command.model or None))

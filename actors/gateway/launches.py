@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio.to_thread
@@ -108,7 +109,10 @@ class LaunchBook:
         for digest in self._living.keys() - present.keys():
             self._bury(digest, self._living.pop(digest))
         for digest, record in present.items():
-            if digest in self._living or digest in self._ended:
+            if (known := self._living.get(digest)) is not None:
+                self._living[digest] = replace(known, session=record.session)
+                continue
+            if digest in self._ended:
                 continue
             lives = self._began(record)
             if lives:

@@ -1,8 +1,10 @@
 """Who decides where a request goes: the most specific wish that there is. Pure.
 
 A pin of the session, what its launch asked for, a pin of the terminal, a pin of the project (the longest folder), the default
-provider. A budget that switches comes before all of them. A pin that has expired does nothing, and that is said. Must not know
-whether what is wished for can be had.
+provider. A budget that switches comes before all of them. A pin that has expired does nothing, and that is said.
+
+Where a request names no conversation, a bridge's launch says which session it is of. Must not know whether what is wished for
+can be had.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from msgspec import Struct
 from actors.gateway.route_terms import Asker, Table, folder_key
 from actors.gateway.spending import Verdict
 from schemas.config import Pin
+from schemas.identity import is_provisional
 
 _LINE: Final = 300
 DEFAULT: Final = "the default provider"
@@ -52,8 +55,8 @@ def _pins(asker: Asker, table: Table) -> Iterator[Pin | None]:
     """Go through the pins that could decide, the most specific first; None is where the launch's wish stands."""
     index = table.index
     if index:
-        for name in (asker.session, *asker.also):
-            if name is not None and (pin := index.get(("session", name))) is not None:
+        for name in _sessions(asker):
+            if (pin := index.get(("session", name))) is not None:
                 yield pin
     yield None
     if index:
@@ -63,6 +66,16 @@ def _pins(asker: Asker, table: Table) -> Iterator[Pin | None]:
             for folder in _upward(asker.cwd):
                 if (pin := index.get(("project", folder))) is not None:
                     yield pin
+
+
+def _sessions(asker: Asker) -> Iterator[str]:
+    """Go through the ids by which the session may be pinned."""
+    driven = None if asker.launch is None else asker.launch.session
+    if driven is not None and (asker.session is None or is_provisional(asker.session)):
+        yield driven
+    if asker.session is not None:
+        yield asker.session
+    yield from asker.also
 
 
 def _upward(path: str) -> Iterator[str]:

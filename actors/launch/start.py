@@ -23,7 +23,7 @@ from actors.runtime.launches import remove_launch, write_launch
 from bus.source import Source, rfc3339
 from schemas.envelope import subject
 from schemas.events import LaunchStarted
-from schemas.identity import LaunchId, ProcessKey, TerminalKey
+from schemas.identity import LaunchId, ProcessKey, SessionId, TerminalKey
 from schemas.launch import TOKEN_BYTES, LaunchRecord, token_digest
 
 if TYPE_CHECKING:
@@ -54,10 +54,12 @@ def record_launch(
     provider: str | None,
     model: str | None,
     launch: LaunchId | None = None,
+    session: SessionId | None = None,
 ) -> LaunchRecord:
     """Write the record of a launch; the token is believed from now on, of this process and what it starts.
 
-    ``launch`` is an id that was drawn before (``new_launch``): one names one process, for ever.
+    ``launch`` is an id that was drawn before (``new_launch``): one names one process, for ever. ``session`` is what a bridge
+    drives by it.
     """
     record = LaunchRecord(
         launch=launch or new_launch(),
@@ -69,6 +71,7 @@ def record_launch(
         cwd=cwd,
         provider=provider,
         model=model,
+        session=session,
     )
     paths.create()
     write_launch(paths, record)

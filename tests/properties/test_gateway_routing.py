@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,12 +76,13 @@ LAUNCH = LaunchRecord(
     created="2026-11-21T00:00:00Z",
     provider="b",
 )
+DRIVEN = replace(LAUNCH, session=SessionId("codex-1"))
 ASKERS = st.builds(
     Asker,
-    session=st.sampled_from([None, SessionId("codex-1")]),
+    session=st.sampled_from([None, SessionId("codex-1"), SessionId("launch-0123456789ab")]),
     terminal=st.sampled_from([None, "wt:1"]),
     cwd=st.sampled_from([None, "/src/app/x", "/"]),
-    launch=st.sampled_from([None, LAUNCH]),
+    launch=st.sampled_from([None, LAUNCH, DRIVEN]),
     also=st.sampled_from([(), ("launch-0123456789ab",)]),
 )
 SEEN = st.builds(
@@ -185,3 +187,12 @@ def test_a_strict_pin_never_leads_elsewhere(wanted: Wanted, table: Table, health
     if on_failure != "fallback":
         assert [choice.provider for choice in decision.choices] in ([], ["a"])
     assert (decision.undecided is not None) <= (on_failure == "ask")
+
+
+@settings(max_examples=200, deadline=None)
+@given(WANTED, TABLES, HEALTHS, st.sampled_from(["codex-2", "gemini-1"]))
+def test_a_bridge_s_launch_says_nothing_of_a_request_that_names_its_conversation(
+    wanted: Wanted, table: Table, health: Health, own: str
+) -> None:
+    plain = route(Asker(SessionId(own), launch=LAUNCH), wanted, table, health, Verdict(), NOW)
+    assert route(Asker(SessionId(own), launch=DRIVEN), wanted, table, health, Verdict(), NOW) == plain

@@ -311,6 +311,7 @@ def test_what_never_worked_is_not_tried_again(over: Over | None, code: int, said
     assert said in of(orders, Publish)[-1].fact.reason
     assert isinstance(play.frames[-1], Ended)
     assert of(orders, Forget)
+    assert of(orders, Moved) == [Moved(SessionId(LAUNCH), None)]
 
 
 def test_a_conversation_that_cannot_be_taken_up_ends_unless_nothing_was_said() -> None:
@@ -364,6 +365,7 @@ def test_a_close_is_answered_when_all_is_over_and_killed_when_it_takes_too_long(
     assert {one.ask: one.code for one in of(orders, Settle)} == {1: "ended", 2: "", 4: ""}
     assert facts(orders) == ["bridge.turn_ended", "bridge.ended"]
     assert of(orders, Forget)
+    assert of(orders, Moved) == []
     assert play.session.status == "gone"
     assert of(play(Closed(ask=5, reason="x")), Settle) == [Settle(ask=5)]
 

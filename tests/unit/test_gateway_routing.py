@@ -51,7 +51,7 @@ def skipped(decision: Decision) -> dict[str, str]:
     return {one.provider: one.skipped for one in decision.candidates}
 
 
-def launch(provider: str | None) -> LaunchRecord:
+def launch(provider: str | None, session: str | None = None) -> LaunchRecord:
     process = ProcessKey("host", "boot", 41, 1000, 7)
     return LaunchRecord(
         launch=LaunchId("launch-0123456789ab"),
@@ -60,6 +60,7 @@ def launch(provider: str | None) -> LaunchRecord:
         process=process,
         created="2026-11-21T00:00:00Z",
         provider=provider,
+        session=None if session is None else SessionId(session),
     )
 
 
@@ -109,6 +110,26 @@ def test_what_a_launch_asked_for_stands_between_the_session_s_pin_and_the_termin
     assert asked(decide(table(TERMINAL_PIN, SESSION_PIN, **ALL), asker)) == ["a", "own"]
     assert decide(table(**ALL), asker).reason == "asked for by launch-0123456789ab"
     assert asked(decide(table(TERMINAL_PIN, **ALL), Asker(SESSION, "tmux:1,2:%3", "/src", launch(None)))) == ["b", "own"]
+
+
+@pytest.mark.parametrize(
+    ("named", "drives", "pin"),
+    [
+        ("launch-0123456789ab", "gemini-1", "session:gemini-1"),
+        ("launch-cdef", "gemini-1", "session:gemini-1"),
+        (None, "gemini-1", "session:gemini-1"),
+        ("launch-cdef", "launch-0123456789ab", "session:launch-0123456789ab"),
+        ("codex-else", "gemini-1", ""),
+        ("launch-cdef", None, ""),
+        ("launch-cdef", "gemini-2", ""),
+    ],
+)
+def test_a_pin_of_what_a_bridge_drives_holds_for_requests_that_name_no_conversation(
+    named: str | None, drives: str | None, pin: str
+) -> None:
+    pins = (Pin(provider="a", session="gemini-1"), Pin(provider="b", session="launch-0123456789ab"))
+    asker = Asker(None if named is None else SessionId(named), launch=launch(None, drives))
+    assert decide(table(*pins, **ALL), asker).pin == pin
 
 
 def test_windows_folders_are_compared_without_case() -> None:

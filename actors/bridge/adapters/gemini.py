@@ -39,10 +39,9 @@ FACTS: Final = AgentFacts(
     notes=(
         "takes up a conversation only when the minute in which it began is over: it would lose it, so that is waited for",
         "its modes autoEdit and yolo need a folder that it trusts, or its own --skip-trust",
-        "cannot change its provider while it runs (its requests do not name their conversation), nor fork",
+        "cannot fork",
     ),
     greeting_seconds=130.0,
-    names_conversation=False,
 )
 
 

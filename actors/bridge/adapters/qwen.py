@@ -29,8 +29,7 @@ FACTS: Final = AgentFacts(
     can=ABILITIES - {"set_model"},
     modes=("auto", "default", "auto-edit", "yolo", "plan"),
     install="npm install -g @qwen-code/qwen-code",
-    names_conversation=False,
-    notes=("cannot change provider or model while it runs (its requests do not name their conversation), nor fork",),
+    notes=("its model is changed by the gateway, in its stead", "cannot fork"),
 )
 
 
