@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import msgspec
@@ -33,6 +33,7 @@ from schemas.commands.bridges import (
 from schemas.content import (
     ApprovalRequested,
     ApprovalResolved,
+    Channel,
     Frame,
     Identified,
     Piece,
@@ -89,6 +90,22 @@ class Told:
                     await self.news.wait()
         raise AssertionError(f"no {kind.__name__} within {DEADLINE} s; the last pieces: {self.pieces[-8:]}")
 
+    async def piece(self, kind: type[_P], *, after: int = 0, **fields: Any) -> _P:
+        """Return the first piece with these values, whether it was waited for or not; that behind ``after`` of them."""
+
+        def fits(piece: Any) -> bool:
+            return isinstance(piece, kind) and all(getattr(piece, name) == value for name, value in fields.items())
+
+        with anyio.move_on_after(DEADLINE):
+            async with self.news:
+                while True:
+                    for piece in self.pieces[after:]:
+                        if fits(piece):
+                            found: Any = piece
+                            return cast("_P", found)
+                    await self.news.wait()
+        raise AssertionError(f"no {kind.__name__} with {fields} within {DEADLINE} s; the last pieces: {self.pieces[-8:]}")
+
     async def ask(self, command: Any) -> Any:
         return await self.client.request("bridges", command, deadline=30.0)
 
@@ -144,10 +161,14 @@ class Told:
     async def idle(self) -> None:
         await self.until(StatusTold, lambda piece: piece.status in ("idle", "waiting_input"))
 
+    def text(self, turn: str, channel: Channel) -> str:
+        """Return what was said of a turn in a channel."""
+        texts = [piece for piece in self.pieces if isinstance(piece, TextAdded) and piece.turn == turn]
+        return "".join(piece.text for piece in texts if piece.channel == channel)
+
     def reply(self, turn: str) -> str:
         """Return what the agent replied in a turn."""
-        texts = [piece for piece in self.pieces if isinstance(piece, TextAdded) and piece.turn == turn]
-        return "".join(piece.text for piece in texts if piece.channel == "reply")
+        return self.text(turn, "reply")
 
     def tools(self, turn: str) -> list[tuple[str, bool]]:
         """Return the tools of a turn by name, and whether each did what it should."""

@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
+import anyio
+import anyio.to_thread
 import pytest
 
 from actors.bridge.adapters import auggie, gemini, opencode, qwen
-from bus.errors import RefusedError
+from schemas.bridge_rows import BridgeRow
+from schemas.commands.bridges import ForkSession
 from schemas.content import (
     ApprovalRequested,
     ApprovalResolved,
@@ -33,12 +36,14 @@ from schemas.content import (
 from schemas.envelope import Recorded
 from tests.contract.actor_process import ended
 from tests.e2e.agents import AUGGIE, GEMINI, OPENCODE, QWEN, Agent, Installed
-from tests.e2e.bridges import Bridges, Driven, hub
+from tests.e2e.bridged import Told, descendants, listening, session
+from tests.e2e.providers import echo_server
 from tests.e2e.system import System, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.agents, pytest.mark.timeout(180)]
 FACTS: Final = {known.agent: known for known in (auggie.FACTS, gemini.FACTS, opencode.FACTS, qwen.FACTS)}
 LONG: Final = " ".join(str(number) for number in range(6000)) + ' [echo say="noted"]'
+OTHER: Final = "second"
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Habits:
 ALL: Final = (
     Habits(GEMINI, "default", "plan", "gemini-2.5-pro", "gemini-2.5-pro"),
     Habits(OPENCODE, "approve", "plan", "mine/other", "other"),
-    Habits(QWEN, "default", "plan", "", ""),
+    Habits(QWEN, "default", "plan", "other", "other"),
     Habits(AUGGIE, "approve", "ask", "auggie-other", "auggie-other"),
 )
 each_agent = pytest.mark.parametrize("habits", [habits.param() for habits in ALL])
@@ -66,14 +71,17 @@ each_agent = pytest.mark.parametrize("habits", [habits.param() for habits in ALL
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running(tmp_path_factory.mktemp("tabwire") / "home") as system:
-        yield system
-
-
-@pytest.fixture(scope="module")
-def bridges(system: System) -> Iterator[Bridges]:
-    with hub(system) as bridges:
-        yield bridges
+    """Run a system with a second provider that speaks to all of them."""
+    with echo_server() as address:
+        origin = address.removesuffix("/v1")
+        dialects = sorted({habits.agent.dialect for habits in ALL})
+        config = (
+            f'default_provider = "echo"\n[providers.{OTHER}]\nbase_url = "{address}"\nauth = "none"\n'
+            f"dialects = {json.dumps(dialects)}\n[providers.{OTHER}.base_urls]\n"
+            f'"gemini.generate" = "{origin}/v1beta"\nauggie = "{origin}/auggie"\n'
+        )
+        with running(tmp_path_factory.mktemp("tabwire") / "home", config) as system:
+            yield system
 
 
 @pytest.fixture
@@ -87,173 +95,198 @@ def installed(habits: Habits, system: System, tmp_path: Path) -> Installed:
     return found
 
 
-def given(installed: Installed) -> dict[str, Any]:
-    """Return where a session is to find its program, and a home that is the test's own."""
-    return {
-        "cwd": installed.work,
-        "program": installed.agent.binary,
-        "environ": {"HOME": str(installed.home), **installed.agent.variables},
-    }
+@asynccontextmanager
+async def driven(installed: Installed, **more: Any) -> AsyncIterator[Told]:
+    """Drive an agent with a home that is the test's own."""
+    agent = installed.agent
+    environ = {"HOME": str(installed.home), **agent.variables}
+    wishes = {"agent": agent.name, "cwd": str(installed.work), "program": agent.binary, "environ": environ, **more}
+    async with session(installed.system, **wishes) as told:
+        yield told
 
 
-def family(driven: Driven) -> list[psutil.Process]:
+async def seen(system: System, enough: Callable[[list[Recorded]], bool]) -> list[Recorded]:
+    """Read the feed from its beginning until there is enough."""
+    return await anyio.to_thread.run_sync(system.until, enough)
+
+
+async def family(told: Told) -> list[int]:
     """Return the processes of the agent: all that descend from the bridge."""
-    process = driven.row.process
+    process = (await told.row()).process
     assert process is not None
-    return psutil.Process(process.pid).children(recursive=True)
+    return [one.pid for one in descendants(process.pid)]
 
 
-def tokens(driven: Driven, system: System, turn: TurnEnded, turns: int) -> int:
+async def tokens(told: Told, system: System, turn: TurnEnded, turns: int) -> int:
     """Return what the model was sent in a turn, the conversation so far included: as the agent says, or (Auggie) the gateway.
 
     ``turns`` counts the turns of the conversation, each of one request.
     """
-    session = driven.row.session
+    session = (await told.row()).session
     if not session.startswith("auggie-"):
-        return driven.piece(UsageTold, turn=turn.turn).usage.input
+        return (await told.piece(UsageTold, turn=turn.turn)).usage.input
 
     def counted(so_far: list[Recorded]) -> list[int]:
         facts = [item.envelope.data for item in so_far if item.envelope.type == "request.completed"]
         return [fact.usage.input for fact in facts if fact.session == session and fact.usage is not None]
 
-    return counted(system.until(lambda so_far: len(counted(so_far)) >= turns))[turns - 1]
+    return counted(await seen(system, lambda so_far: len(counted(so_far)) >= turns))[turns - 1]
 
 
-def choose(asked: ApprovalRequested, kind: OptionKind) -> str:
-    return next(option.id for option in asked.options if option.kind == kind)
-
-
-def decide(driven: Driven, turn: str, kind: OptionKind) -> ApprovalRequested:
+async def decide(told: Told, turn: str, kind: OptionKind) -> ApprovalRequested:
     """Answer what the agent asks in a turn, once it is known that it waits for it."""
-    asked = driven.piece(ApprovalRequested, turn=turn)
-    driven.piece(StatusTold, status="waiting_permission", after=driven.pieces.index(asked))
-    driven.answer(choose(asked, kind), turn=turn)
-    resolved = driven.piece(ApprovalResolved, approval=asked.approval)
+    asked = await told.piece(ApprovalRequested, turn=turn)
+    await told.piece(StatusTold, status="waiting_permission", after=told.pieces.index(asked))
+    resolved = await told.answer(asked, kind)
     assert (resolved.allowed, resolved.by) == (kind == "allow_once", "test")
     return asked
 
 
-def first_turn(driven: Driven, agent: Agent) -> TurnEnded:
+async def first_turn(told: Told, agent: Agent) -> TurnEnded:
     """Say the first thing in a folder; Auggie asks whether it may index it, which is not its reply."""
-    turn = driven.send(LONG)
+    turn = await told.send(LONG)
     if agent is AUGGIE:
-        decide(driven, turn, "deny_once")
-        assert "index your workspace" in driven.text(turn, "notice")
-    over = driven.piece(TurnEnded, turn=turn)
-    assert (driven.text(turn), over.outcome) == ("noted", "completed")
+        await decide(told, turn, "deny_once")
+        assert "index your workspace" in told.text(turn, "notice")
+    over = await told.piece(TurnEnded, turn=turn)
+    assert (told.reply(turn), over.outcome) == ("noted", "completed")
+    return over
+
+
+async def answered(told: Told, text: str, reply: str) -> TurnEnded:
+    """Say something, and see what is replied."""
+    over = await told.say(text)
+    assert (told.reply(over.turn), over.outcome) == (reply, "completed")
     return over
 
 
 @each_agent
-def test_turns_tools_interrupts_and_a_new_conversation(
-    habits: Habits, installed: Installed, bridges: Bridges, system: System
-) -> None:
-    agent = habits.agent
-    with bridges.session(agent.name, mode=habits.asking, **given(installed)) as driven:
-        # two turns, one conversation
-        over = first_turn(driven, agent)
-        named = driven.identified()
-        assert named.session == f"{agent.name}-{named.conversation}"
-        row = driven.row
-        assert (row.session, row.mode, row.version) == (named.session, habits.asking, FACTS[agent.name].tested)
-        long = tokens(driven, system, over, 1)
-        reply, over = driven.turn("and now?")
-        assert (reply, over.outcome) == ("You said: and now?", "completed")
-        assert tokens(driven, system, over, 2) > long
+def test_turns_tools_interrupts_and_a_new_conversation(habits: Habits, installed: Installed, system: System) -> None:
+    async def test() -> None:
+        async with driven(installed, mode=habits.asking) as told:
+            over = await first_turn(told, habits.agent)
+            row = await told.identified()
+            assert row.session == f"{habits.agent.name}-{row.conversation}"
+            assert (row.mode, row.version) == (habits.asking, FACTS[habits.agent.name].tested)
+            long = await tokens(told, system, over, 1)
+            over = await answered(told, "and now?", "You said: and now?")
+            assert await tokens(told, system, over, 2) > long
 
-        # a tool, allowed and denied
-        turn = driven.send('[echo tool="echo was-here > made; cat made"] [echo say=done]')
-        asked = decide(driven, turn, "allow_once")
-        assert "was-here" in asked.title + asked.detail
-        assert driven.piece(TurnEnded, turn=turn).outcome == "completed"
-        assert driven.text(turn) == "done"
-        assert (installed.work / "made").read_text() == "was-here\n"
-        started = driven.piece(ToolStarted, turn=turn)
-        assert "was-here" in started.title + started.arguments
-        assert driven.piece(ToolEnded, turn=turn, item=started.item).ok
-        turn = driven.send('[echo tool="echo denied > denied"] [echo say=done]')
-        decide(driven, turn, "deny_once")
-        assert driven.piece(TurnEnded, turn=turn).outcome == "completed"
-        assert not driven.piece(ToolEnded, turn=turn).ok
-        assert not (installed.work / "denied").exists()
+            await a_tool_is_allowed_and_another_denied(told, installed.work)
+            await a_text_and_a_question_are_interrupted(told, installed.work)
 
-        # interrupts: of a text, and while it asks
-        turn = driven.send("[echo words=2000 pace=50ms]")
-        driven.piece(TextAdded, turn=turn, channel="reply")
-        driven.interrupt()
-        assert driven.piece(TurnEnded, turn=turn).outcome == "interrupted"
-        turn = driven.send('[echo tool="echo never > never"]')
-        asked = driven.piece(ApprovalRequested, turn=turn)
-        driven.interrupt()
-        assert driven.piece(ApprovalResolved, approval=asked.approval).by == "interrupt"
-        assert driven.piece(TurnEnded, turn=turn).outcome == "interrupted"
-        assert not (installed.work / "never").exists()
+            # another mode, and a conversation anew in the same process
+            assert (await told.change(mode=habits.other_mode)).mode == habits.other_mode
+            processes = await family(told)
+            await told.clear()
+            over = await answered(told, "[echo say=anew]", "anew")
+            assert await tokens(told, system, over, 1) < long
+            anew = await told.row()
+            assert anew.session not in {row.session, told.launch}
+            assert anew.restarts == 0
 
-        # another mode, and a conversation anew in the same process
-        assert driven.change(mode=habits.other_mode).mode == habits.other_mode
-        before, processes = driven.pieces.index(named) + 1, family(driven)
-        driven.clear()
-        anew = driven.identified(before)
-        assert anew.cleared
-        assert anew.session != named.session
-        reply, over = driven.turn("[echo say=anew]")
-        assert (reply, over.outcome) == ("anew", "completed")
-        assert tokens(driven, system, over, 1) < long
-        assert (driven.row.session, driven.row.restarts) == (anew.session, 0)
+            await told.close()
+            assert all(ended(process) for process in processes)
 
-        # its end
-        driven.close()
-        assert all(ended(process.pid) for process in processes)
+    anyio.run(test)
+
+
+async def a_tool_is_allowed_and_another_denied(told: Told, work: Path) -> None:
+    turn = await told.send('[echo tool="echo was-here > made; cat made"] [echo say=done]')
+    asked = await decide(told, turn, "allow_once")
+    assert "was-here" in asked.title + asked.detail
+    assert (await told.piece(TurnEnded, turn=turn)).outcome == "completed"
+    assert told.reply(turn) == "done"
+    assert (work / "made").read_text() == "was-here\n"
+    started = await told.piece(ToolStarted, turn=turn)
+    assert "was-here" in started.title + started.arguments
+    assert (await told.piece(ToolEnded, turn=turn, item=started.item)).ok
+    turn = await told.send('[echo tool="echo denied > denied"] [echo say=done]')
+    await decide(told, turn, "deny_once")
+    assert (await told.piece(TurnEnded, turn=turn)).outcome == "completed"
+    assert not (await told.piece(ToolEnded, turn=turn)).ok
+    assert not (work / "denied").exists()
+
+
+async def a_text_and_a_question_are_interrupted(told: Told, work: Path) -> None:
+    turn = await told.send("[echo words=2000 pace=50ms]")
+    await told.piece(TextAdded, turn=turn, channel="reply")
+    await told.interrupt()
+    assert (await told.piece(TurnEnded, turn=turn)).outcome == "interrupted"
+    turn = await told.send('[echo tool="echo never > never"]')
+    asked = await told.piece(ApprovalRequested, turn=turn)
+    await told.interrupt()
+    assert (await told.piece(ApprovalResolved, approval=asked.approval)).by == "interrupt"
+    assert (await told.piece(TurnEnded, turn=turn)).outcome == "interrupted"
+    assert not (work / "never").exists()
 
 
 @each_agent
-def test_another_model_a_failure_and_its_own_death(
-    habits: Habits, installed: Installed, bridges: Bridges, system: System
-) -> None:
-    agent = habits.agent
-    with bridges.session(agent.name, **given(installed)) as driven:
-        over = first_turn(driven, agent)
-        named, long = driven.identified(), tokens(driven, system, over, 1)
+def test_another_provider_and_model_its_own_death_and_a_failure(habits: Habits, installed: Installed, system: System) -> None:
+    """The pin of the conversation holds for requests that do not name it, also for those of the next process."""
 
-        # killed, it takes up the conversation
-        age(installed)
-        for process in family(driven):
-            os.kill(process.pid, signal.SIGKILL)
-        driven.piece(FailureTold, code="agent_exited")
-        reply, over = driven.turn("again")
-        assert (reply, over.outcome) == ("You said: again", "completed")
-        assert tokens(driven, system, over, 2) > long
-        row = driven.row
-        assert (row.session, row.restarts) == (named.session, 1)
+    async def test() -> None:
+        async with driven(installed) as told:
+            over = await first_turn(told, habits.agent)
+            named, long = await told.identified(), await tokens(told, system, over, 1)
 
-        # another model
-        if not FACTS[agent.name].names_conversation:
-            with pytest.raises(RefusedError, match="do not name their conversation"):
-                driven.change(provider="echo")
-        if habits.model:
-            driven.change(model=habits.model)
-            assert driven.turn("with another")[1].outcome == "completed"
-            system.until(lambda so_far: any(sent_model(item) == habits.sent for item in so_far))
+            async def served(times: int) -> None:
+                await seen(system, lambda so_far: len([one for one in so_far if pinned(one, named.session)]) >= times)
 
-        # what the provider refuses
-        turn = driven.send('[echo status=400 message="not on this plan"]')
-        over = driven.piece(TurnEnded, turn=turn)
-        assert over.outcome == "failed"
-        assert "not on this plan" in driven.piece(FailureTold, turn=turn).message
-        assert "/s/" not in driven.piece(FailureTold, turn=turn).message
+            # another provider in mid-conversation
+            assert (await told.change(provider=OTHER)).provider == OTHER
+            over = await answered(told, "elsewhere", "You said: elsewhere")
+            assert await tokens(told, system, over, 2) > long
+            await served(1)
+
+            # killed, it takes up the conversation, and stays there
+            age(installed)
+            for process in await family(told):
+                os.kill(process, signal.SIGKILL)
+            await told.piece(FailureTold, code="agent_exited")
+            over = await answered(told, "again", "You said: again")
+            assert await tokens(told, system, over, 3) > long
+            await served(2)
+            row = await told.row()
+            assert (row.session, row.restarts, row.provider) == (named.session, 1, OTHER)
+
+            # another model
+            await told.change(model=habits.model)
+            assert (await told.say("with another")).outcome == "completed"
+            await seen(system, lambda so_far: any(sent_model(item) == habits.sent for item in so_far))
+            await served(3)
+
+            # what the provider refuses
+            turn = await told.send('[echo status=400 message="not on this plan"]')
+            assert (await told.piece(TurnEnded, turn=turn)).outcome == "failed"
+            assert "not on this plan" in (await told.piece(FailureTold, turn=turn)).message
+            assert "/s/" not in (await told.piece(FailureTold, turn=turn)).message
+
+    anyio.run(test)
 
 
 @pytest.mark.parametrize("habits", [habits.param() for habits in ALL if habits.agent is OPENCODE])
-def test_a_fork_goes_on_from_the_same_past(habits: Habits, installed: Installed, bridges: Bridges, system: System) -> None:
-    with bridges.session(habits.agent.name, **given(installed)) as driven:
-        long = tokens(driven, system, first_turn(driven, habits.agent), 1)
-        named = driven.identified()
-        with bridges.following(driven.fork()) as forked:
-            reply, over = forked.turn("from here on")
-            assert (reply, over.outcome) == ("You said: from here on", "completed")
-            assert tokens(forked, system, over, 1) > long
-            assert forked.identified().session not in {named.session, driven.launch}
-            assert (forked.row.parent, forked.row.relation) == (named.session, "forks")
+def test_a_fork_goes_on_from_the_same_past(habits: Habits, installed: Installed, system: System) -> None:
+    async def test() -> None:
+        async with driven(installed) as told:
+            long = await tokens(told, system, await first_turn(told, habits.agent), 1)
+            named = await told.identified()
+            row: BridgeRow = await told.ask(ForkSession(session=told.launch))
+            async with listening(told.client, row.launch) as forked:
+                over = await answered(forked, "from here on", "You said: from here on")
+                assert await tokens(forked, system, over, 1) > long
+                copy = await forked.identified()
+                assert copy.session not in {named.session, told.launch}
+                assert (copy.parent, copy.relation) == (named.session, "forks")
+                await forked.close()
+
+    anyio.run(test)
+
+
+def pinned(item: Recorded, session: str) -> bool:
+    """Tell whether a request went to the other provider because that session is pinned to it."""
+    fact = item.envelope.data
+    return fact.TYPE == "request.routed" and (fact.provider, fact.pin) == (OTHER, f"session:{session}")
 
 
 def sent_model(item: Recorded) -> str | None:
