@@ -48,7 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep on one worker what would see its like on another; other files go where there is room."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where it is asked for
 
-    class Scheduling(LoadScopeScheduling):
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             place = nodeid.partition("::")[0].removeprefix("tests/")
             return "the whole computer" if place.startswith(_OF_THE_WHOLE_COMPUTER) else place

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from actors.registry.fold import Effect, State, fold
 from actors.registry.rows import as_of, explain, table
 from schemas import events as e
 from schemas.codec import decode_envelope, encode_envelope
 from schemas.envelope import Envelope, Recorded, Stamp, subject
+from schemas.events.values import ProcessKind, ThreadKind
 from schemas.evidence import Evidence, Rank
-from schemas.identity import ProcessKey, process_id, process_session
+from schemas.identity import (
+    ConversationKey,
+    LaunchId,
+    ProcessKey,
+    RequestId,
+    SessionId,
+    TerminalKey,
+    is_provisional,
+    process_id,
+    process_session,
+)
 from schemas.rows import Explanation, SessionRow, SessionTable
 
 EPOCH = "epoch-1"
@@ -23,8 +34,10 @@ ROLLOUT = "/actor/rollout/o1"
 SESSIONS = "/home/u/.codex/sessions"
 CLIENT = "/client/run/77"
 REGISTRY = "/actor/registry/r1"
-TAB = "wt:11111111-aaaa"
-OTHER_TAB = "tmux:/tmp/tmux-0/default,71:%3"
+TAB = TerminalKey("wt:11111111-aaaa")
+OTHER_TAB = TerminalKey("tmux:/tmp/tmux-0/default,71:%3")
+
+Ended = Literal["completed", "aborted", "failed"]
 
 
 def process(pid: int, *, boot: str = "boot-1", started: int = 1000, host: str = "host-1") -> ProcessKey:
@@ -35,23 +48,31 @@ def clock(seconds: float) -> str:
     return (BEGIN + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
+def conversation_of(session: str) -> ConversationKey:
+    """Return what a session is the conversation of: ``codex-01a1`` is that of ``codex:01a1``."""
+    return ConversationKey(session.replace("-", ":", 1))
+
+
 def kernel(key: ProcessKey) -> Evidence:
     return Evidence(rank=Rank.KERNEL, kind="socket owner", proves="process", value=process_id(key))
 
 
 def holder(session: str) -> Evidence:
-    return Evidence(rank=Rank.KERNEL, kind="rollout held open", proves="conversation", value=session.replace("-", ":", 1))
+    return Evidence(rank=Rank.KERNEL, kind="rollout held open", proves="conversation", value=conversation_of(session))
 
 
 def declared(session: str, kind: str = "argument") -> Evidence:
-    value = session.replace("-", ":", 1)
-    return Evidence(rank=Rank.PROCESS_DECLARED, kind=kind, proves="conversation", value=value)
+    return Evidence(rank=Rank.PROCESS_DECLARED, kind=kind, proves="conversation", value=conversation_of(session))
 
 
 def header(session: str, rejected: str = "", *, conflict: bool = False) -> Evidence:
-    value = session.replace("-", ":", 1)
     return Evidence(
-        rank=Rank.REQUEST_DECLARED, kind="header", proves="conversation", value=value, rejected=rejected, conflict=conflict
+        rank=Rank.REQUEST_DECLARED,
+        kind="header",
+        proves="conversation",
+        value=conversation_of(session),
+        rejected=rejected,
+        conflict=conflict,
     )
 
 
@@ -109,16 +130,15 @@ class Story:
         response: str | None = None,
         method: str = "POST",
         **more: Any,
-    ) -> str:
+    ) -> RequestId:
         """Tell the five facts of a request."""
         self._requests += 1
-        name = f"r{self._requests}"
-        conversation = None
-        if session is not None and not session.startswith(("proc-", "launch-")):
-            conversation = session.replace("-", ":", 1)
+        name, own = RequestId(f"r{self._requests}"), None if session is None else SessionId(session)
         proven = [] if by is None else [kernel(by)]
-        if conversation:
-            proven.append(header(session or ""))
+        conversation = None
+        if session is not None and not is_provisional(session):
+            conversation = conversation_of(session)
+            proven.append(header(session))
         if more.get("launch"):
             proven.append(token(more["launch"]))
         agent = more.pop("agent", "codex")
@@ -126,7 +146,7 @@ class Story:
         self.tell(
             e.RequestAttributed(
                 request=name,
-                session=session,
+                session=own,
                 agent=agent,
                 conversation=more.pop("conversation", conversation),
                 process=by,
@@ -135,8 +155,8 @@ class Story:
                 **more,
             )
         )
-        self.tell(e.RequestRouted(request=name, session=session, provider="echo", reason="default", requested_model="m"))
-        self.tell(e.RequestFirstByte(request=name, session=session, provider="echo", status=200, first_byte_ms=2))
+        self.tell(e.RequestRouted(request=name, session=own, provider="echo", reason="default", requested_model="m"))
+        self.tell(e.RequestFirstByte(request=name, session=own, provider="echo", status=200, first_byte_ms=2))
         if end:
             self.finish(name, session, end, usage, response)
         return name
@@ -155,50 +175,83 @@ class Story:
         else:
             self.tell(e.RequestCancelled(**facts, phase="stream"))
 
-    def seen(self, key: ProcessKey, *, agent: str = "codex", kind: str = "tui", source: str = DISCOVERY, **more: Any) -> None:
-        self.tell(e.ProcessSeen(process=key, agent=agent, kind=kind, **more), source=source)  # type: ignore[arg-type]
+    def seen(
+        self, key: ProcessKey, *, agent: str = "codex", kind: ProcessKind = "tui", source: str = DISCOVERY, **more: Any
+    ) -> None:
+        self.tell(e.ProcessSeen(process=key, agent=agent, kind=kind, **more), source=source)
 
     def found(self, key: ProcessKey, session: str, *said: Evidence, source: str = DISCOVERY, **more: Any) -> None:
-        conversation = session.replace("-", ":", 1)
-        facts = {"process": key, "session": session, "conversation": conversation, "evidence": said or (holder(session),)}
-        self.tell(e.ProcessConversationFound(agent=session.partition("-")[0], **facts, **more), source=source)  # type: ignore[arg-type]
+        fact = e.ProcessConversationFound(
+            process=key,
+            agent=session.partition("-")[0],
+            session=SessionId(session),
+            conversation=conversation_of(session),
+            evidence=said or (holder(session),),
+            **more,
+        )
+        self.tell(fact, source=source)
 
     def lost(self, key: ProcessKey, session: str, reason: str = "its files are not held open any more") -> None:
-        conversation = session.replace("-", ":", 1)
-        facts = {"process": key, "session": session, "conversation": conversation, "reason": reason}
-        self.tell(e.ProcessConversationLost(agent=session.partition("-")[0], **facts), source=DISCOVERY)  # type: ignore[arg-type]
+        fact = e.ProcessConversationLost(
+            process=key,
+            agent=session.partition("-")[0],
+            session=SessionId(session),
+            conversation=conversation_of(session),
+            reason=reason,
+        )
+        self.tell(fact, source=DISCOVERY)
 
-    def transcript(self, session: str, *, thread: str = "", file: str = "", kind: str = "main", **more: Any) -> None:
+    def transcript(self, session: str, *, thread: str = "", file: str = "", kind: ThreadKind = "main", **more: Any) -> None:
         agent, _, own = session.partition("-")
         thread = thread or own
-        facts = {"session": session, "conversation": f"{agent}:{own}", "agent": agent, "thread": thread, "thread_kind": kind}
-        facts |= {"path": f"{SESSIONS}/rollout-{thread}.jsonl", "file": file or f"file-{thread}", "offset": 1} | more
-        self.tell(e.TranscriptSeen(**facts), source=ROLLOUT)  # type: ignore[arg-type]
+        fact = e.TranscriptSeen(
+            session=SessionId(session),
+            conversation=conversation_of(session),
+            agent=agent,
+            thread=thread,
+            thread_kind=kind,
+            path=more.pop("path", f"{SESSIONS}/rollout-{thread}.jsonl"),
+            file=file or f"file-{thread}",
+            offset=1,
+            **more,
+        )
+        self.tell(fact, source=ROLLOUT)
 
-    def turn(self, session: str, outcome: str = "", *, thread: str = "", at: str = "", code: str = "") -> None:
+    def turn(self, session: str, outcome: Ended | None = None, *, thread: str = "", at: str = "", code: str = "") -> None:
         thread = thread or session.partition("-")[2]
-        facts = {"session": session, "file": f"file-{thread}", "offset": 2, "thread": thread, "turn": "t1", "at": at}
-        if outcome:
-            self.tell(e.TranscriptTurnEnded(**facts, outcome=outcome, code=code), source=ROLLOUT)  # type: ignore[arg-type]
+        facts: dict[str, Any] = {"session": session, "file": f"file-{thread}", "offset": 2, "thread": thread, "turn": "t1"}
+        if outcome is None:
+            self.tell(e.TranscriptTurnStarted(**facts, at=at), source=ROLLOUT)
         else:
-            self.tell(e.TranscriptTurnStarted(**facts), source=ROLLOUT)  # type: ignore[arg-type]
+            self.tell(e.TranscriptTurnEnded(**facts, at=at, outcome=outcome, code=code), source=ROLLOUT)
 
     def spent(self, session: str, response: str, usage: e.Usage) -> None:
         thread = session.partition("-")[2]
-        facts = {"session": session, "file": f"file-{thread}", "offset": 3, "thread": thread}
-        self.tell(e.TranscriptUsageRecorded(**facts, response=response, usage=usage), source=ROLLOUT)  # type: ignore[arg-type]
+        fact = e.TranscriptUsageRecorded(
+            session=SessionId(session), file=f"file-{thread}", offset=3, thread=thread, response=response, usage=usage
+        )
+        self.tell(fact, source=ROLLOUT)
 
     def hook(self, session: str | None, key: ProcessKey | None, hook: str, detail: str = "", **more: Any) -> None:
-        conversation = None if session is None else session.replace("-", ":", 1)
-        facts = {"hook": hook, "detail": detail, "session": session, "conversation": conversation, "process": key}
-        kind = more.pop("process_kind", "tui")
-        self.tell(e.HookReceived(agent="codex", process_kind=kind, **facts, **more))  # type: ignore[arg-type]
+        fact = e.HookReceived(
+            agent="codex",
+            hook=hook,
+            detail=detail,
+            session=None if session is None else SessionId(session),
+            conversation=None if session is None else conversation_of(session),
+            process=key,
+            process_kind=more.pop("process_kind", "tui"),
+            **more,
+        )
+        self.tell(fact)
 
     def exited(self, key: ProcessKey) -> None:
         self.tell(e.ProcessExited(process=key))
 
     def launched(self, launch: str, key: ProcessKey, **more: Any) -> None:
-        self.tell(e.LaunchStarted(launch=launch, agent=more.pop("agent", "codex"), process=key, **more), source=CLIENT)
+        self.tell(
+            e.LaunchStarted(launch=LaunchId(launch), agent=more.pop("agent", "codex"), process=key, **more), source=CLIENT
+        )
 
     def table(self, after: float = 0.0) -> SessionTable:
         now = clock(self.seconds + after)
@@ -214,5 +267,5 @@ class Story:
         return explain(self.state, prefix, clock(self.seconds))
 
 
-def provisional(key: ProcessKey) -> str:
+def provisional(key: ProcessKey) -> SessionId:
     return process_session(key)

@@ -41,7 +41,7 @@ def _unwrapped(type_: Any, meta: tuple[Meta, ...]) -> st.SearchStrategy[Any]:  #
         return st.dictionaries(values(arguments[0]), values(arguments[1]), max_size=2)
     if isinstance(type_, type) and issubclass(type_, enum.Enum):
         return st.sampled_from(list(type_))
-    if dataclasses.is_dataclass(type_) or (isinstance(type_, type) and issubclass(type_, Struct)):
+    if isinstance(type_, type) and (dataclasses.is_dataclass(type_) or issubclass(type_, Struct)):
         hints = typing.get_type_hints(type_, include_extras=True)
         fields = {name: values(hints[name]) for name in _fields(type_)}
         return st.builds(type_, **fields)

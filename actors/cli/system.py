@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import filelock
 import orjson
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from actors.cli.failures import CommandFailedError
 from actors.cli.output import say

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 DEADLINE: Final = 2.0
 _NOBODY_ADOPTS: Final = sys.platform.startswith("win")

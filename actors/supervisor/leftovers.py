@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from actors.probe import Probe, ProcessGoneError
 from actors.runtime.atomic import write_atomic

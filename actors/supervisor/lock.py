@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from actors.runtime.paths import holder_file
 

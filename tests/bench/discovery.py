@@ -22,7 +22,7 @@ from statistics import median, quantiles
 from typing import Any
 
 import anyio
-import psutil  # type: ignore[import-untyped]
+import psutil
 import structlog
 
 from actors.discovery.scout import Scout

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from statistics import quantiles
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from actors.probe import Probe, choose_probe, classify, find_terminal
 

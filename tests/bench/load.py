@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 BODY_BYTES = 20_000
@@ -56,6 +57,7 @@ class Caller(asyncio.Protocol):
         self._finished = finished
         self._content = content
         self._watch = job.mode == "paced"
+        self._left: int | None = 0  # None: chunked, the end is the last chunk
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -73,7 +75,7 @@ class Caller(asyncio.Protocol):
             return
         job.started += 1
         self._head = b""
-        self._left: int | None = None  # None: chunked, the end is the last chunk
+        self._left = None
         self._in_head = True
         self._tail = b""
         self._begun = time.monotonic_ns()
@@ -186,7 +188,7 @@ async def _stall(port: int, connections: int) -> None:
     held = []
     for _ in range(connections):
         begun = asyncio.Event()
-        transport, _protocol = await loop.create_connection(lambda begun=begun: Staller(content, begun), "127.0.0.1", port)
+        transport, _protocol = await loop.create_connection(partial(Staller, content, begun), "127.0.0.1", port)
         async with asyncio.timeout(JOB_SECONDS):
             await begun.wait()
         held.append(transport)

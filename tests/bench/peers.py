@@ -149,7 +149,7 @@ def gateway(folder: Path, upstream: int) -> Iterator[Peer]:
 def gateway_alone(folder: Path, upstream: int) -> Iterator[Peer]:
     """Run the gateway without broker and registry."""
     home, port = _home(folder, upstream)
-    line = {
+    line: dict[str, object] = {
         "actor": "gateway",
         "incarnation": "bench",
         "config_file": str(home / "config.toml"),

@@ -50,6 +50,7 @@ class Played:
         self.written: list[dict[str, Any]] = []
 
     def take(self, input_: Input) -> tuple[Output, ...]:
+        outputs: tuple[Output, ...]
         self.state, outputs = self.adapter.step(self.state, input_)
         self.outputs.extend(outputs)
         self.written.extend(json.loads(output.line) for output in outputs if isinstance(output, Write))

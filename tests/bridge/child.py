@@ -10,4 +10,4 @@ from actors.bridge.state import Terms
 from tests.bridge import scripted
 
 if __name__ == "__main__":
-    sys.exit(run_bridge(lambda _: scripted, Terms(**json.loads(sys.argv[1])) if len(sys.argv) > 1 else None))  # type: ignore[arg-type]
+    sys.exit(run_bridge(lambda _: scripted, Terms(**json.loads(sys.argv[1])) if len(sys.argv) > 1 else None))

@@ -32,6 +32,7 @@ DOOR = Door("http://127.0.0.1:8129", "token-0123456789")
 THREAD = "01a1fde3-24c3-7d50-8745-5d960f49347d"
 TURN = "01a1fde3-24e4-7ca0-ae79-3acbf9e679ad"
 RECORDED = Path(__file__).parent.parent / "unit" / "recorded"
+PLAIN: dict[str, type[Spawned | Interrupt | Clear]] = {"Spawned": Spawned, "Interrupt": Interrupt, "Clear": Clear}
 
 
 def beginning(**wishes: Any) -> Beginning:
@@ -99,7 +100,7 @@ def replay(name: str, **wishes: Any) -> Play:
             case {"passed": passed}:
                 play.give(Passed(name=passed))
             case {"do": what}:
-                play.give({"Spawned": Spawned, "Interrupt": Interrupt, "Clear": Clear}[what]())
+                play.give(PLAIN[what]())
     return play
 
 

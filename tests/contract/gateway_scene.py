@@ -25,7 +25,8 @@ from tests.contract.actor_process import ActorProcess, Place, place
 
 DEADLINE = 20.0
 SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-Play = Callable[["Line"], None]
+Request = tuple[str, dict[str, str], bytes]
+Play = Callable[["Line"], object]
 
 
 def chunk(data: bytes) -> bytes:
@@ -80,7 +81,7 @@ class Line:
         found, self.received = self.received, b""
         return found
 
-    def request(self) -> tuple[str, dict[str, str], bytes]:
+    def request(self) -> Request:
         """Read one request: its first line, its header, its body."""
         head = self.until(b"\r\n\r\n").decode()
         first, *lines = head.strip().split("\r\n")
@@ -113,8 +114,26 @@ class Line:
         self.socket.close()
 
 
+def says(said: bytes, seen: list[Request] | None = None) -> Play:
+    """Return the part that reads one request, keeps it in ``seen``, and says these bytes."""
+
+    def part(line: Line) -> None:
+        request = line.request()
+        if seen is not None:
+            seen.append(request)
+        line.send(said)
+
+    return part
+
+
+def silent(line: Line) -> None:
+    """Play the part that reads one request and says nothing until its caller has gone."""
+    line.request()
+    line.rest()
+
+
 class Provider:
-    """A server that plays one part for each connection, in order; what a part returns or raises is in ``results``."""
+    """A server that plays one part for each connection, in order; what a part raises is in ``failures``."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))

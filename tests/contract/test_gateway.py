@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from actors.runtime.contract import Ready, Status
-from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Scene, chunk, event, scene
+from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Scene, chunk, event, says, scene, silent
 
 pytestmark = pytest.mark.e2e
 DELTA = event(type="response.output_text.delta", delta="hi")
@@ -219,7 +219,7 @@ def test_health_and_unknown_paths(stage: Scene) -> None:
 def test_what_a_web_page_could_send_reaches_no_provider(stage: Scene) -> None:
     stage.start()
     for fields in ({"origin": "https://evil.example"}, {"host": "evil.example"}, {"sec_fetch_site": "cross-site"}):
-        status, given, _ = stage.post(**fields).answer()
+        status, given, _ = stage.post("/v1/responses", b"{}", **fields).answer()
         assert status == 403
         assert not [name for name in given if name.startswith("access-control")]
     told = stage.facts("request.failed", 3)
@@ -283,7 +283,7 @@ def test_a_provider_that_is_down_is_502_and_says_what_to_do(stage: Scene) -> Non
 )
 def test_a_provider_that_answers_no_http(stage: Scene, said: bytes, status: int, code: str) -> None:
     stage.start(bus=False)
-    stage.provider.plays(lambda line: (line.request(), line.send(said))[1])
+    stage.provider.plays(says(said))
     answered, _, body = stage.post().answer()
     error = error_of(body)
     assert (answered, error.get("reason", error["code"])) == (status, code)
@@ -292,7 +292,7 @@ def test_a_provider_that_answers_no_http(stage: Scene, said: bytes, status: int,
 def test_codex_shows_at_once_that_a_provider_never_answers(stage: Scene) -> None:
     stage.configure(first_byte_timeout=0.3)
     stage.start()
-    stage.provider.plays(lambda line: (line.request(), line.rest())[0])
+    stage.provider.plays(silent)
     status, _, body = stage.post().answer()
     assert (status, error_of(body)["reason"]) == (400, "upstream_first_byte_timeout")
     assert stage.fact("request.failed").phase == "connect"
@@ -330,14 +330,14 @@ def test_a_stream_that_breaks_ends_with_response_failed_as_its_last_event(stage:
 def test_a_document_that_breaks_is_not_ended_cleanly(stage: Scene) -> None:
     stage.start(bus=False)
     said = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
-    stage.provider.plays(lambda line: (line.request(), line.send(said))[1])
+    stage.provider.plays(says(said))
     assert stage.post().rest().endswith(b"\r\n\r\n{")
 
 
 def test_an_error_status_passes_as_it_came(stage: Scene) -> None:
     stage.start()
     said = b"HTTP/1.1 429 Slow Down\r\nretry-after: 7\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nslow!"
-    stage.provider.plays(lambda line: (line.request(), line.send(said))[1])
+    stage.provider.plays(says(said))
     status, fields, body = stage.post().answer()
     assert (status, fields["retry-after"], body) == (429, "7", b"slow!")
     assert stage.fact("request.failed").upstream_status == 429

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.gateway_scene import COMPLETED, SSE, Line, Scene, chunk, event, scene
+from tests.contract.gateway_scene import COMPLETED, SSE, Line, Request, Scene, chunk, event, says, scene
 
 pytestmark = pytest.mark.e2e
 OKAY = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"
@@ -65,8 +65,9 @@ def send(line: Line, packets: list[bytes]) -> None:
 def test_a_request_s_body_of_any_size_reaches_its_provider_as_it_is(stage: Scene, framing: str) -> None:
     stage.start(bus=False)
     for size in SIZES:
-        body, seen = noise(size), []
-        stage.provider.plays(lambda line, seen=seen: (seen.append(line.request()[2]), line.send(OKAY))[1])  # type: ignore[misc]
+        body = noise(size)
+        seen: list[Request] = []
+        stage.provider.plays(says(OKAY, seen))
         line = stage.call()
         if framing == "length":
             line.send(stage.head("/v1/responses", body))
@@ -76,7 +77,7 @@ def test_a_request_s_body_of_any_size_reaches_its_provider_as_it_is(stage: Scene
             line.send(head.encode())
             send(line, [*(chunk(piece) for piece in pieces(body)), b"0\r\n\r\n"])
         assert line.answer()[0] == 200
-        assert [digest(one) for one in seen] == [digest(body)]
+        assert [digest(one) for _, _, one in seen] == [digest(body)]
         line.close()
 
 
@@ -84,8 +85,8 @@ def test_a_request_s_body_of_any_size_reaches_its_provider_as_it_is(stage: Scene
 def test_a_compressed_body_is_passed_on_compressed(stage: Scene, coding: str) -> None:
     stage.start(bus=False)
     body = gzip.compress(b'{"model":"asked"}') if coding == "gzip" else noise(5000)  # what cannot be read is passed on too
-    seen: list[tuple[str, dict[str, str], bytes]] = []
-    stage.provider.plays(lambda line: (seen.append(line.request()), line.send(OKAY))[1])
+    seen: list[Request] = []
+    stage.provider.plays(says(OKAY, seen))
     assert stage.post(body=body, content_encoding=coding).answer()[0] == 200
     assert (seen[0][1]["content-encoding"], digest(seen[0][2])) == (coding, digest(body))
 
@@ -94,8 +95,8 @@ def test_a_compressed_body_is_passed_on_compressed(stage: Scene, coding: str) ->
 def test_a_request_in_packets_of_one_byte_is_the_same_request(stage: Scene, framing: str) -> None:
     stage.start(bus=False)
     body = b'{"model":"asked","text":"' + b"\xf0\x9f\xa6\x89" * 40 + b'"}'
-    seen: list[tuple[str, dict[str, str], bytes]] = []
-    stage.provider.plays(lambda line: (seen.append(line.request()), line.send(OKAY))[1])
+    seen: list[Request] = []
+    stage.provider.plays(says(OKAY, seen))
     line = stage.call()
     raw = stage.head("/v1/responses", body, x_codex="1") + body
     if framing == "chunked":

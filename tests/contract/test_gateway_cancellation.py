@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Scene, chunk, event, scene
+from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Scene, chunk, event, says, scene
 
 pytestmark = pytest.mark.e2e
 DELTA = event(type="response.output_text.delta", delta="hi")
@@ -217,7 +217,7 @@ def test_auggie_s_stream_that_breaks_stays_torn(stage: Scene) -> None:
     stage.configure(dialects=["auggie"])
     stage.start()
     said = b'{"text":"hi"}\n'
-    stage.provider.plays(lambda line: (line.request(), line.send(SSE.replace(b"event-stream", b"plain") + chunk(said)))[1])
+    stage.provider.plays(says(SSE.replace(b"event-stream", b"plain") + chunk(said)))
     rest = stage.post("/auggie/chat-stream").rest()
     assert chunk(said) in rest
     assert not rest.endswith(b"0\r\n\r\n")
@@ -229,7 +229,7 @@ def test_a_document_that_breaks_stays_torn(stage: Scene, framing: str) -> None:
     stage.start()
     head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{framing}\r\n\r\n".encode()
     body = b'{"id":' if "length" in framing else b'6\r\n{"id":\r\n'
-    stage.provider.plays(lambda line: (line.request(), line.send(head + body))[1])
+    stage.provider.plays(says(head + body))
     rest = stage.post().rest()
     assert rest.endswith((b'{"id":', b'6\r\n{"id":\r\n'))
     assert stage.fact("request.failed").code == "upstream_cut"

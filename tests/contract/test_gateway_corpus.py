@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.gateway_scene import Line, Scene, chunk, scene
+from tests.contract.gateway_scene import Line, Request, Scene, chunk, says, scene
 
 pytestmark = pytest.mark.e2e
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
@@ -144,12 +144,12 @@ def test_none_of_them_reached_the_provider_and_the_gateway_serves_on(stage: Scen
     assert not stage.provider.parts.empty()
     stage.provider.parts.get()
     body = b"".join(chunk(part) for part in (b"{", b"}")) + b"0\r\nx: trailer\r\n\r\n"
-    seen: list[bytes] = []
-    stage.provider.plays(lambda line: (seen.append(line.request()[2]), line.send(b"HTTP/1.1 204 No Content\r\n\r\n"))[0])
+    seen: list[Request] = []
+    stage.provider.plays(says(b"HTTP/1.1 204 No Content\r\n\r\n", seen))
     line = stage.call()
     line.send(CHUNKED.replace(b"{host}", f"127.0.0.1:{stage.port}".encode()) + body)
     assert line.until(b"\r\n\r\n").startswith(b"HTTP/1.1 204 ")
-    assert seen == [b"{}"]
+    assert [body for _, _, body in seen] == [b"{}"]
 
 
 def test_a_head_in_single_bytes_is_as_sound_as_one_in_one_piece(stage: Scene) -> None:

@@ -227,7 +227,7 @@ def test_a_shared_daemon_s_report_claims_no_terminal(stage: Scene, reporters: An
     ],
 )
 def test_no_web_page_reports(stage: Scene, fields: dict[str, str], code: str) -> None:
-    status, answer = post(stage, **fields)
+    status, answer = post(stage, "/hooks/codex", None, **fields)
     assert (status, answer["error"]["code"]) == (403, code)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors.gateway import limits
-from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Scene, chunk, event, scene
+from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Request, Scene, chunk, event, says, scene
 
 pytestmark = pytest.mark.e2e
 DELTA = event(type="response.output_text.delta", delta="hi")
@@ -146,23 +146,28 @@ def test_a_body_that_breaks_its_framing_is_refused_in_the_caller_s_dialect_and_r
 
 def test_a_kept_connection_that_its_provider_closed_is_not_used_again(stage: Scene) -> None:
     stage.start(bus=False)
-    seen: list[bytes] = []
+    seen: list[Request] = []
     line = stage.call()
     for _ in range(2):
-        done = stage.provider.plays(lambda provider: (seen.append(provider.request()[2]), provider.send(OKAY))[1])
+        done = stage.provider.plays(says(OKAY, seen))
         line.send(stage.head("/v1/responses", b"{}") + b"{}")
         assert line.answer()[2] == b"ok"
         assert done.wait(DEADLINE)
         line.send(health(stage))  # by its answer the end of the provider's connection was seen
         assert line.answer()[0] == 200
-    assert seen == [b"{}"] * 2
+    assert [body for _, _, body in seen] == [b"{}"] * 2
 
 
 @pytest.mark.parametrize("behind", [b"x", OKAY])
 def test_bytes_behind_an_answer_reach_no_other_request(stage: Scene, behind: bytes) -> None:
     stage.start(bus=False)
     line = stage.call()
-    stage.provider.plays(lambda provider: (provider.request(), provider.send(OKAY + behind), provider.rest())[0])
+
+    def part(provider: Line) -> None:
+        says(OKAY + behind)(provider)
+        provider.rest()
+
+    stage.provider.plays(part)
     line.send(stage.head("/v1/responses", b"{}") + b"{}")
     assert line.answer()[2] == b"ok"
     serve(stage, 1, [])
@@ -187,7 +192,7 @@ def test_a_provider_that_refuses_before_it_has_read_everything_is_heard(stage: S
 def test_interim_answers_of_a_provider_stay_with_us(stage: Scene) -> None:
     stage.start(bus=False)
     said = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + OKAY
-    stage.provider.plays(lambda line: (line.request(), line.send(said))[1])
+    stage.provider.plays(says(said))
     line = stage.post()
     assert line.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     assert line.exactly(2) == b"ok"

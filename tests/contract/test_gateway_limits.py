@@ -15,7 +15,7 @@ import pytest
 
 from actors.gateway import limits
 from actors.runtime.contract import Status
-from tests.contract.gateway_scene import DEADLINE, Line, Scene, scene
+from tests.contract.gateway_scene import DEADLINE, Line, Scene, says, scene
 
 pytestmark = pytest.mark.e2e
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
@@ -154,7 +154,7 @@ def test_a_crowd_that_is_named_while_its_requests_wait_is_refused_in_its_dialect
     bounded(stage, connections=64, connections_per_process=2)
     stage.start()
     for _ in range(2):
-        stage.provider.plays(lambda line: (line.request(), line.send(CLOSING))[0])
+        stage.provider.plays(says(CLOSING))
     body = b'{"model":"asked"}'
     other = Other(stage, 5, stage.head("/v1/responses", body) + body)
     try:

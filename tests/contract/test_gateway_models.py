@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def tells(stage: Scene, *documents: object, status: int = 200) -> list[tuple[str
         line.send(head.encode() + body)
 
     for document in documents:
-        stage.provider.plays(lambda line, document=document: part(document, line))  # type: ignore[misc]
+        stage.provider.plays(partial(part, document))
     return asked
 
 

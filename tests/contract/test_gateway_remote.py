@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from actors.runtime.contract import Status
-from tests.contract.gateway_scene import DEADLINE, Line, Scene, scene
+from tests.contract.gateway_scene import DEADLINE, Line, Request, Scene, says, scene
 from tests.contract.network import ADDRESS, own_network
 
 pytestmark = pytest.mark.e2e
@@ -67,10 +67,10 @@ def post(stage: Scene, path: str = "/v1/responses", **fields: str) -> Line:
     return line
 
 
-def serve(stage: Scene) -> list[tuple[str, dict[str, str], bytes]]:
+def serve(stage: Scene) -> list[Request]:
     """Answer one request, and keep what it was."""
-    seen: list[tuple[str, dict[str, str], bytes]] = []
-    stage.provider.plays(lambda line: (seen.append(line.request()), line.send(OKAY))[0])
+    seen: list[Request] = []
+    stage.provider.plays(says(OKAY, seen))
     return seen
 
 
@@ -239,7 +239,7 @@ def test_no_redirect_takes_a_key_along(stage: Scene, monkeypatch: pytest.MonkeyP
         port = elsewhere.getsockname()[1]
         stage.start(bus=False)
         said = f"HTTP/1.1 {status} Moved\r\nlocation: http://127.0.0.1:{port}/steal\r\ncontent-length: 0\r\n\r\n"
-        stage.provider.plays(lambda line: (line.request(), line.send(said.encode()))[1])
+        stage.provider.plays(says(said.encode()))
         answer = stage.post().answer()
         assert answer[0] in (400, 502)
         assert "location" not in answer[1]
@@ -271,7 +271,7 @@ def test_no_target_and_no_host_leads_elsewhere(
         elsewhere.settimeout(0.1)
         stage.start(bus=False)
         names = {"elsewhere": f"127.0.0.1:{elsewhere.getsockname()[1]}", "port": str(stage.port)}
-        line = stage.post(target.format(**names), **{name: value.format(**names) for name, value in fields.items()})
+        line = stage.post(target.format(**names), b"{}", **{name: value.format(**names) for name, value in fields.items()})
         status = line.answer()[0]
         assert status in (400, 403, 404)
         with pytest.raises(TimeoutError):

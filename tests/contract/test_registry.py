@@ -20,6 +20,7 @@ from bus.journal import Journal
 from bus.source import Source, rfc3339
 from schemas.commands import ExplainSession, ListSessions
 from schemas.envelope import Recorded, subject
+from schemas.identity import LaunchId, SessionId
 from schemas.rows import SessionTable
 from tests.contract.actor_process import ActorProcess, Place, place
 from tests.story import OTHER_TAB, TAB, Story, process, provisional
@@ -28,7 +29,9 @@ pytestmark = pytest.mark.e2e
 DEADLINE = 20.0
 HOUR = 3_600_000_000_000
 STATUS = "session.status_changed"
-L = "launch-0123456789ab"
+C = SessionId("codex-01a1")
+L = LaunchId("launch-0123456789ab")
+AT_FIRST = SessionId(L)  # until its conversation is known
 
 
 @pytest.fixture
@@ -131,7 +134,7 @@ def test_facts_become_rows_announcements_and_explanations(home: Place, story: St
         told = await table_after(home, 5)
         rows = {row.session: row for row in told.sessions}
         assert set(rows) == {"codex-01a1", provisional(process(42))}
-        assert (rows["codex-01a1"].verdict, rows["codex-01a1"].aliases) == ("verified", (L, provisional(process(41))))
+        assert (rows[C].verdict, rows[C].aliases) == ("verified", (AT_FIRST, provisional(process(41))))
         async with client(home) as user:
             explained = await user.request("registry", ExplainSession(session="launch-01"))
             assert explained.row.session == "codex-01a1"

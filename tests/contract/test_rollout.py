@@ -8,6 +8,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -367,7 +368,11 @@ def test_a_random_course_of_things(home: Scene) -> None:
             home.actor.end_stdin()
             home.actor.exit_code()
             home.start()
+
+    def in_place(thread: str, file: Path, _: object) -> bool:
+        return home.places(thread)[-1:] == [file]
+
     home.until_responses(*told)
     assert sorted(home.responses()) == sorted(told)
     for thread, file in files.items():
-        home.until(lambda _, thread=thread, file=file: home.places(thread)[-1:] == [file])
+        home.until(partial(in_place, thread, file))

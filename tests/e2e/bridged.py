@@ -18,7 +18,7 @@ import psutil
 
 from bus.client import Client, connect
 from bus.connection import read_connection
-from schemas.bridge_rows import BridgeRow, Pending
+from schemas.bridge_rows import BridgeRow, BridgeTable, Pending
 from schemas.commands.bridges import (
     AnswerApproval,
     ChangeSettings,
@@ -110,7 +110,7 @@ class Told:
         return await self.client.request("bridges", command, deadline=30.0)
 
     async def row(self) -> BridgeRow:
-        table = await self.ask(ListBridges())
+        table: BridgeTable = await self.ask(ListBridges())
         return next(row for row in table.bridges if row.launch == self.launch)
 
     async def identified(self) -> BridgeRow:
@@ -208,10 +208,10 @@ async def listening(client: Client, launch: str) -> AsyncIterator[Told]:
 
 def descendants(pid: int) -> list[psutil.Process]:
     """Return the processes below one that run."""
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
+    found: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found = psutil.Process(pid).children(recursive=True)
+    return found
 
 
 def commands(pid: int) -> list[str]:

@@ -111,7 +111,8 @@ class Tui:
     def pid(self) -> int:
         """The process that is Codex itself: below the npm wrapper where Node cannot replace itself by it."""
         root = psutil.Process(self.tmux.pid(self.pane))
-        return next(one.pid for one in (root, *root.children()) if one.exe().endswith("/bin/codex"))
+        pid: int = next(one.pid for one in (root, *root.children()) if one.exe().endswith("/bin/codex"))
+        return pid
 
     def thread(self, codex: Codex) -> str:
         """Wait for the one thread that it holds locked, which is before its first prompt and just after it is drawn."""

@@ -200,8 +200,10 @@ def launched(system: System, cwd: Path) -> tuple[str, str]:
     token = mint_token()
     paths = Paths.default({"TABWIRE_HOME": str(system.home)})
     process = choose_probe().process(os.getpid()).key
-    wishes = {"terminal": None, "cwd": str(cwd), "provider": None, "model": None}
-    return token, record_launch(paths, token, agent="codex", process=process, **wishes).launch
+    recorded = record_launch(
+        paths, token, agent="codex", process=process, terminal=None, cwd=str(cwd), provider=None, model=None
+    )
+    return token, recorded.launch
 
 
 def _written(input_: Input) -> dict[str, Any]:

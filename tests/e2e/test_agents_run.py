@@ -36,7 +36,7 @@ def launched(system: System, agent: str, terminal: str) -> Any:
     assert started.envelope.data.agent == agent
 
     def finished(row: dict[str, Any]) -> bool:
-        return row["launch"] == launch and row["requests"] > 0
+        return bool(row["launch"] == launch and row["requests"])
 
     system.until_count("request.attributed", terminal=f"wt:{terminal}", launch=launch)
     system.until_count("session.gone", session=next(name for name, row in system.sessions().items() if finished(row)))

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import anyio
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from schemas.bridge_rows import BridgeRow, History

@@ -130,7 +130,7 @@ def test_asking_leaves_no_trace_in_what_the_daemon_sends(codex: Codex, system: S
     tmux.wait_for(tui.pane, "You said: who am I")
     requests = httpx.get(f"{system.echo_url}/control/requests", trust_env=False).json()["requests"]
     thread = prompted(codex, "who am I")
-    (agent,) = {dict(one["headers"]).get("user-agent") for one in requests if one["session"] == thread}
+    (agent,) = {str(dict(one["headers"])["user-agent"]) for one in requests if one["session"] == thread}
     assert agent.startswith("codex-tui/")
     assert agent.endswith("(codex-tui; 0.169.0)")
 

@@ -89,8 +89,9 @@ def test_a_rewritten_environment_moves_nobody_into_anothers_tab(system: System, 
         rows = rows_when(system, lambda rows: rows[f"codex-{second}"].requests == 2)
         assert rows[f"codex-{first}"].terminals == before.terminals
         assert rows[f"codex-{first}"].process == before.process
-        assert rows[f"codex-{second}"].process is not None
-        assert rows[f"codex-{second}"].process.pid == forger.pid
+        process = rows[f"codex-{second}"].process
+        assert process is not None
+        assert process.pid == forger.pid
         # What it declares now is shown as its own declaration, with the first one beside it: never as a fact.
         said = system.json("explain", f"codex-{second}")["evidence"]
         tabs = {line["evidence"]["value"] for line in said if line["evidence"]["proves"] == "terminal"}
@@ -176,8 +177,9 @@ def test_a_go_between_is_the_one_who_called(system: System, tmp_path: Path) -> N
     assert answer["status"] == 200
     told = answer["headers"]["x-tabwire-session"]
     rows = rows_when(system, lambda rows: told in rows)
-    assert rows[told].process is not None
-    assert rows[told].process.pid == os.getpid()
+    process = rows[told].process
+    assert process is not None
+    assert process.pid == os.getpid()
     assert rows[told].agent == "other"
     assert rows[told].conversation is None
     assert f"codex-{thread}" not in rows

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.identity import process_session
+from schemas.envelope import Recorded
+from schemas.events import ProcessSeen
+from schemas.identity import ProcessKey, process_session
 from tests.e2e.named import Named, named, tab
 from tests.e2e.system import System, running
 
@@ -140,8 +142,8 @@ def test_only_what_is_verified_and_unambiguous_is_pinned(system: System, tmp_pat
     shutil.copy(Path(sys.executable).resolve(), program)
     environ = system.environ({"PYTHONHOME": sys.base_prefix, "WT_SESSION": C})
     with subprocess.Popen([str(program), "-c", "input()"], env=environ, stdin=subprocess.PIPE, cwd=tmp_path) as agent:
-        found = system.until(lambda so_far: bool(_process(so_far, agent.pid)))
-        session = process_session(_process(found, agent.pid))
+        found = system.until(lambda so_far: bool(_processes(so_far, agent.pid)))
+        session = process_session(_processes(found, agent.pid)[0])
         system.until_count("session.seen", session=session)
         refused = system.tabwire("pin", session, "two", code=1).stderr
         assert "is unverified and cannot be pinned: " in refused
@@ -207,9 +209,7 @@ def test_without_a_gateway_a_pin_is_written_and_holds_once_it_runs(system: Syste
         assert agent.ask() == "two"
 
 
-def _process(so_far: list[object], pid: int) -> object | None:
-    for event in so_far:
-        process = getattr(event.envelope.data, "process", None)  # type: ignore[attr-defined]
-        if event.envelope.type == "process.seen" and process.pid == pid:  # type: ignore[attr-defined]
-            return process
-    return None
+def _processes(so_far: list[Recorded], pid: int) -> list[ProcessKey]:
+    """Return the processes with this pid that were seen."""
+    seen = [event.envelope.data.process for event in so_far if isinstance(event.envelope.data, ProcessSeen)]
+    return [process for process in seen if process.pid == pid]

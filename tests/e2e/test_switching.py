@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 
 from schemas.rows import SessionRow
 from tests.e2e import claude as claude_code
-from tests.e2e.cases import Tui, own_codex, rows_when
+from tests.e2e.cases import Rows, Tui, own_codex, rows_when
 from tests.e2e.claude import Claude, needs_claude
 from tests.e2e.codex import Codex, needs_codex
 from tests.e2e.providers import Sealer, echo_server, sealer
@@ -256,8 +257,7 @@ def test_one_of_two_claude_tuis_goes_elsewhere_and_goes_on(system: System, tmp_p
     for word, pane in panes.items():
         claude_code.prompt(tmux, pane, f"the first of {word}")
         tmux.wait_for(pane, f"You said: the first of {word}")
-        rows = rows_when(system, lambda rows, pane=pane: any(_seated(row, pane) for row in rows.values()))
-        (row,) = [row for row in rows.values() if _seated(row, pane)]
+        (row,) = _seated_in(rows_when(system, partial(_seated_in, pane=pane)), pane)
         assert (row.verdict, row.process_kind) == ("verified", "tui")
         assert row.launch is not None
         turns[word] = Turns(system, row.session)
@@ -271,5 +271,7 @@ def test_one_of_two_claude_tuis_goes_elsewhere_and_goes_on(system: System, tmp_p
     assert turns["stays"].until(2)[:2] == ["echo", "echo"]
 
 
-def _seated(row: SessionRow, pane: str) -> bool:
-    return row.agent == "claude" and row.requests > 0 and (row.terminal or "").endswith(f":{pane}")
+def _seated_in(rows: Rows, pane: str) -> list[SessionRow]:
+    """Return the Claude Code sessions in a pane that asked something."""
+    claudes = [row for row in rows.values() if row.agent == "claude" and row.requests > 0]
+    return [row for row in claudes if (row.terminal or "").endswith(f":{pane}")]

@@ -23,7 +23,7 @@ PID = 300
 
 def recycle(folder: Path, rounds: int) -> dict[str, object]:
     """Give one pid to an agent after the other, each gone before the next is there."""
-    scouting.BETWEEN_SURVEYS = 0.0  # type: ignore[misc] - a round shall not wait for the clock
+    scouting.BETWEEN_SURVEYS = 0.0  # type: ignore[misc]  # a round shall not wait for the clock
     program = folder / "codex"
     shutil.copy("/bin/sleep", program)
     probe = choose_probe()

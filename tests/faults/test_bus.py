@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from bus.client import BusUnavailableError, Client, Gap, RefusedError, connect
@@ -35,6 +36,10 @@ async def until(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(DEADLINE):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await anyio.sleep(0.005)
+
+
+def reached(acked: dict[str, int], count: int) -> bool:
+    return len(acked) >= count
 
 
 async def journal(client: Client, after: int = 0) -> list[Recorded]:
@@ -102,8 +107,7 @@ async def test_a_broker_killed_twenty_times_loses_nothing_acknowledged(tmp_path:
             for name in sent:
                 group.start_soon(publish, name)
             for _ in range(kills):
-                enough = len(acked) + random_.randrange(1, 2000)
-                await until(lambda enough=enough: len(acked) >= enough)  # type: ignore[misc]
+                await until(partial(reached, acked, len(acked) + random_.randrange(1, 2000)))
                 broker.kill()
                 await anyio.to_thread.run_sync(broker.start)
             over = True

@@ -16,6 +16,7 @@ from actors.bridge.pieces import MAX_STEPS, clean, fitted, merged
 from actors.bridge.state import Broken, End, Exited, HubGone, Input, Moment, Started, Stuck, Tell, Terms, Tick
 from actors.launch.plan import Door
 from schemas import content
+from schemas.bridge_rows import Ability
 from schemas.events import Usage
 from schemas.identity import SessionId
 
@@ -23,7 +24,7 @@ from schemas.identity import SessionId
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 TERMS = Terms(patience=5.0, greeting=7.0, interrupt=3.0, operation=4.0, quiet=6.0)
-CAN = frozenset({"interrupt", "approve", "set_model", "set_mode", "clear"})
+CAN: frozenset[Ability] = frozenset({"interrupt", "approve", "set_model", "set_mode", "clear"})
 BEGINNING = seam.Beginning(cwd=Path("/"), door=Door("http://127.0.0.1:1", "token"), program="agent", provider="p")
 SOME = ("a", "b", "c")
 OPTIONS = (

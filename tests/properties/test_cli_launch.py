@@ -131,7 +131,9 @@ def test_run_is_read_the_same_with_and_without_typer(arguments: list[str]) -> No
     quick = read_run(["run", *arguments])
     if quick is None:
         return
-    context = typer.main.get_command(app).commands["run"].make_context("run", list(arguments))
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    context = group.commands["run"].make_context("run", list(arguments))
     slow = context.params
     assert tuple(slow["command"]) == quick.command
     assert (slow["provider"], slow["model"], slow["name"]) == (quick.provider, quick.model, quick.name)

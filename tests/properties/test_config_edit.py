@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,20 +15,33 @@ from actors.runtime import config_edit
 from actors.runtime.config_edit import EditRefusedError
 from actors.runtime.config_file import load_config
 from actors.runtime.paths import Paths
-from schemas.config import ConfigError, Pin, Provider
+from schemas.config import ConfigError, Pin, PinKind, Provider
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 NAMES = ("one", "two", "three")
 COMMENT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=12)
-PLACES = st.tuples(st.sampled_from(("session", "terminal", "project")), st.integers(0, 3))
+KINDS: tuple[PinKind, ...] = ("session", "terminal", "project")
 
 
-def place(kind: str, number: int) -> str:
-    return {"session": f"codex-{number}", "terminal": f"wt:{number}", "project": f"/home/ada/{number}"}[kind]
+class Place(NamedTuple):
+    """What can be pinned: one of a few sessions, terminals and projects."""
+
+    kind: PinKind
+    number: int
+
+    @property
+    def name(self) -> str:
+        return {"session": f"codex-{self.number}", "terminal": f"wt:{self.number}", "project": f"/home/ada/{self.number}"}[
+            self.kind
+        ]
 
 
-def pin_of(where: tuple[str, int], provider: str, expires: datetime | None = None, model: str = "") -> Pin:
-    return Pin(provider=provider, model=model, expires=expires, **{where[0]: place(*where)})
+PLACES = st.builds(Place, st.sampled_from(KINDS), st.integers(0, 3))
+
+
+def pin_of(place: Place, provider: str, expires: datetime | None = None, model: str = "") -> Pin:
+    pin = Pin(provider=provider, model=model, expires=expires)
+    return msgspec.structs.replace(pin, **{place.kind: place.name})
 
 
 @st.composite
@@ -49,11 +64,11 @@ def texts(draw: st.DrawFn) -> str:
         table(f"[providers.{name}]", 'base_url = "http://x/v1"', 'auth="none"', 'models = [\n  "m", # which\n  "n",\n]')
         for name in providers
     ]
-    tables += [table("[[ pins ]]", f"{kind} = '{place(kind, number)}'", 'provider = "one"') for kind, number in pins]
+    tables += [table("[[ pins ]]", f"{place.kind} = '{place.name}'", 'provider = "one"') for place in pins]
     tables += [table("[journal]", "max_age_days = 3"), table("[gateway]", "port=8200")]
     ordered = draw(st.permutations(tables))
     lines = [line for one in ordered for line in one]
-    if providers and draw(st.booleans()):
+    if draw(st.booleans()) and providers:
         lines = [*noise(), f'default_provider = "{providers[0]}"', *lines]
     ends = st.sampled_from(("\n", "\r\n")) if draw(st.booleans()) else st.just("\n")
     whole = "\n".join(lines)
@@ -78,11 +93,11 @@ EDITS = st.lists(
 
 def perform(paths: Paths, edit: tuple[object, ...]) -> None:
     match edit:
-        case ("pin", tuple() as where, str() as provider, hours, str() as model):
+        case ("pin", Place() as place, str() as provider, hours, str() as model):
             expires = None if not isinstance(hours, int) else NOW + timedelta(hours=hours)
-            config_edit.set_pin(paths, pin_of(where, provider, expires, model))
-        case ("unpin", (kind, number)):
-            config_edit.remove_pin(paths, kind, place(kind, number))
+            config_edit.set_pin(paths, pin_of(place, provider, expires, model))
+        case ("unpin", Place() as place):
+            config_edit.remove_pin(paths, place.kind, place.name)
         case ("prune",):
             config_edit.prune_pins(paths, NOW)
         case ("add", str() as name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +51,7 @@ HISTORIES = st.lists(INPUTS, max_size=8)
 
 
 def play(inputs: list[Input], state: State | None = None) -> tuple[State, list[Fact]]:
-    state, told = state or State(), []
+    state, told = state or State(), list[Fact]()
     for one in inputs:
         state, facts = step(state, one)
         told += facts
@@ -57,10 +59,10 @@ def play(inputs: list[Input], state: State | None = None) -> tuple[State, list[F
 
 
 @given(HISTORIES, SURVEYS, st.randoms(use_true_random=False))
-def test_the_order_within_a_survey_means_nothing(history: list[Input], survey: tuple[Portrait, ...], chance: object) -> None:
+def test_the_order_within_a_survey_means_nothing(history: list[Input], survey: tuple[Portrait, ...], chance: Random) -> None:
     state, _ = play(history)
     shuffled = list(survey)
-    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    chance.shuffle(shuffled)
     assert step(state, Observed(survey)) == step(state, Observed(tuple(shuffled)))
 
 
@@ -117,12 +119,12 @@ FILES = st.lists(held_files(), max_size=6, unique_by=lambda one: one.path)
 
 @given(FILES, st.sampled_from(KINDS), st.randoms(use_true_random=False))
 def test_the_order_of_files_means_nothing_and_what_is_found_is_held(
-    files: list[HeldFile], kind: ProcessKind, chance: object
+    files: list[HeldFile], kind: ProcessKind, chance: Random
 ) -> None:
     agent, process = AgentFinding("codex", kind), ProcessKey("h", "b", 1, 1)
     found = find_holdings(agent, process, (), Files(tuple(files)))
     shuffled = list(files)
-    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    chance.shuffle(shuffled)
     assert {one.session: one for one in find_holdings(agent, process, (), Files(tuple(shuffled))).found} == {
         one.session: one for one in found.found
     }

@@ -14,8 +14,8 @@ from actors.probe.windows.layout import NATIVE_32, NATIVE_64, LayoutError, Param
 from actors.probe.windows.tables import IPV4, End, find_owner, process_table
 from actors.probe.windows.wsl import parse_distributions, parse_processes
 
-WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
-NAMES = st.text(st.characters(exclude_characters="\0=", exclude_categories=("Cs",)), min_size=1, max_size=12)
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+NAMES = st.text(st.characters(exclude_characters="\0=", exclude_categories=["Cs"]), min_size=1, max_size=12)
 PROGRAMS = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=8).map("C:\\{}.exe".format)
 ENDS = st.builds(End, st.binary(min_size=4, max_size=4), st.binary(min_size=2, max_size=2))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,27 +11,16 @@ from actors.registry.fold import Limits, State, fold, pending
 from actors.registry.replay import replay, replay_state
 from actors.registry.rows import as_of, explain, table
 from schemas import events as e
-from schemas.identity import ProcessKey
-from tests.properties.test_registry import (
-    CONVERSATIONS,
-    LAUNCHES,
-    PROCESSES,
-    SESSIONS,
-    SMALL,
-    Bus,
-    Live,
-    Said,
-    any_event,
-    exchange,
-    folded,
-    recorded,
-    rows_of,
-)
+from schemas.events.bridges import TurnOutcome
+from schemas.identity import LaunchId, ProcessKey, SessionId, is_provisional
+from tests.registry.alive import Bus, Live, folded, recorded, rows_of
+from tests.registry.facts import CONVERSATIONS, LAUNCHES, NOW, PROCESSES, SESSIONS, SMALL, any_event, pick
+from tests.registry.worlds import Said, exchange
 from tests.story import CLIENT, DISCOVERY, EPOCH, GATEWAY, REGISTRY, clock, process
 
 BRIDGES = "/actor/bridges/b1"
-NOW = clock(0)
-pick = st.sampled_from
+RELATIONS: list[Literal["forks", "reviews"]] = ["forks", "reviews"]
+OUTCOMES: list[TurnOutcome] = ["completed", "failed"]
 about = {"launch": pick(LAUNCHES), "session": pick(SESSIONS)}
 approval = pick(["a1", "a2", "a3"])
 any_fact = st.one_of(
@@ -102,47 +91,58 @@ class World:
         self.draw = draw
         self.hub: list[Any] = []
         self.others: dict[str, list[tuple[Any, int]]] = {GATEWAY: [], DISCOVERY: []}
-        self.known: list[str] = []
+        self.known: list[SessionId] = []
         self.needs = 0
 
     def bridge(self, number: int) -> None:
         """Tell of one bridge from its start to its end, or to where it is now."""
-        draw, session = self.draw, f"launch-{number}"
+        draw, launch = self.draw, LaunchId(f"launch-{number}")
+        session = SessionId(launch)
         parent = draw(pick([None, *self.known]))
-        relation = None if parent is None else draw(pick(["forks", "reviews"]))
+        relation = None if parent is None else draw(pick(RELATIONS))
         for restart in range(draw(st.integers(1, 2))):
-            launch = {"launch": f"launch-{number}", "session": session}
-            own = f"launch-{number}-again" if restart else launch["launch"]
+            own = LaunchId(f"{launch}-again") if restart else launch
             key, agent = process(100 + 10 * number + restart), process(105 + 10 * number + restart)
-            self.hub.append(e.LaunchStarted(launch=own, agent="codex", process=key, cwd="/w"))  # type: ignore[arg-type]
-            more = {"parent": parent, "relation": relation, "restarts": restart, "spawned": own if restart else None}
-            self.hub.append(e.BridgeStarted(**launch, agent="codex", process=key, cwd="/w", **more))  # type: ignore[arg-type]
+            self.hub.append(e.LaunchStarted(launch=own, agent="codex", process=key, cwd="/w"))
+            started = e.BridgeStarted(
+                launch=launch,
+                session=session,
+                agent="codex",
+                process=key,
+                cwd="/w",
+                parent=parent,
+                relation=relation,
+                restarts=restart,
+                spawned=own if restart else None,
+            )
+            self.hub.append(started)
             self.needs = len(self.hub)
-            session = self.live(launch, own, agent, f"{number}-{restart}")
+            session = self.live(launch, session, own, agent, f"{number}-{restart}")
             if draw(st.booleans()):
-                self.hub.append(e.BridgeFailed(**launch | {"session": session}, code="lost", reason="", retrying=True))  # type: ignore[arg-type]
+                self.hub.append(e.BridgeFailed(launch=launch, session=session, code="lost", reason="", retrying=True))
                 for one in (key, agent):
                     self.tell(DISCOVERY, e.ProcessExited(process=one))
         if draw(st.booleans()):
-            self.hub.append(e.BridgeEnded(launch=f"launch-{number}", session=session, reason="closed"))  # type: ignore[arg-type]
+            self.hub.append(e.BridgeEnded(launch=launch, session=session, reason="closed"))
         self.known.append(session)
 
-    def live(self, launch: dict[str, str], own: str, agent: ProcessKey, name: str) -> str:
+    def live(self, launch: LaunchId, session: SessionId, own: LaunchId, agent: ProcessKey, name: str) -> SessionId:
         """Tell what one process of a bridge lives through; return the session that it has then."""
-        draw, session = self.draw, launch["session"]
+        draw = self.draw
         if draw(st.booleans()):
-            self.tell(DISCOVERY, e.ProcessSeen(process=agent, agent="codex", kind="app_server", launch=own))  # type: ignore[arg-type]
+            self.tell(DISCOVERY, e.ProcessSeen(process=agent, agent="codex", kind="app_server", launch=own))
         for count in range(draw(st.integers(0, 2))):
-            succeeds = None if session.startswith("launch-") else session
-            session = f"codex-{name}-{count}"
-            place: dict[str, Any] = launch | {"session": session}
-            self.hub.append(e.BridgeIdentified(**place, conversation=session.partition("-")[2], succeeds=succeeds))  # type: ignore[arg-type]
+            succeeds = None if is_provisional(session) else session
+            session = SessionId(f"codex-{name}-{count}")
+            conversation = session.partition("-")[2]
+            self.hub.append(e.BridgeIdentified(launch=launch, session=session, conversation=conversation, succeeds=succeeds))
             if draw(st.booleans()):
-                self.hub.append(e.BridgeTurnStarted(**place, turn="t"))
+                self.hub.append(e.BridgeTurnStarted(launch=launch, session=session, turn="t"))
                 for fact in exchange(f"r{name}-{count}", session, agent, "app_server", own, terminal=None, title=False):
                     self.tell(GATEWAY, fact)
-                outcome = draw(pick(["completed", "failed"]))
-                self.hub.append(e.BridgeTurnEnded(**place, turn="t", outcome=outcome, milliseconds=1.0))
+                outcome = draw(pick(OUTCOMES))
+                ended = e.BridgeTurnEnded(launch=launch, session=session, turn="t", outcome=outcome, milliseconds=1.0)
+                self.hub.append(ended)
         return session
 
     def tell(self, source: str, fact: Any) -> None:

@@ -28,8 +28,16 @@ def line(type_: str, payload: dict[str, Any], **more: Any) -> bytes:
 
 def meta(thread: str, **fields: Any) -> bytes:
     """Write a rollout's first line."""
-    told = {"id": thread, "session_id": thread, "timestamp": AT, "cwd": "/home/dev/p", "originator": "codex_exec"}
-    told |= {"cli_version": "0.169.0", "source": "exec", "model_provider": "stub", "base_instructions": {"text": "secret"}}
+    told: dict[str, Any] = {"id": thread, "session_id": thread, "timestamp": AT, "cwd": "/home/dev/p"}
+    told |= {"originator": "codex_exec", "cli_version": "0.169.0", "source": "exec", "model_provider": "stub"}
+    told |= {"base_instructions": {"text": "secret"}}
+    told |= {
+        "originator": "codex_exec",
+        "cli_version": "0.169.0",
+        "source": "exec",
+        "model_provider": "stub",
+        "base_instructions": {"text": "secret"},
+    }
     return line("session_meta", told | fields)
 
 

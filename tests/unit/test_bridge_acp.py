@@ -391,8 +391,8 @@ def test_how_they_are_started() -> None:
         *("/opt/agent", "--model", "m", "--acp", "--skip-trust"),
     )
     assert qwen.plan(beginning(model="m")).argv == ("/opt/agent", "--auth-type", "openai", "--model", "m", "--acp")
-    given = {"environ": {"OPENCODE_CONFIG_CONTENT": '{"permission": {"bash": "allow", "task": "deny"}}', "OPENAI_API_KEY": "k"}}
-    command = opencode.plan(beginning(model="openai/m", mode="approve", **given))
+    environ = {"OPENCODE_CONFIG_CONTENT": '{"permission": {"bash": "allow", "task": "deny"}}', "OPENAI_API_KEY": "k"}
+    command = opencode.plan(beginning(model="openai/m", mode="approve", environ=environ))
     assert command.argv == ("/opt/agent", "acp")
     content = json.loads(str(command.environ["OPENCODE_CONFIG_CONTENT"]))
     assert (content["model"], content["provider"]["openai"]["models"]) == ("openai/m", {"m": {}})
@@ -400,7 +400,7 @@ def test_how_they_are_started() -> None:
     for command in (
         auggie.plan(beginning()),
         gemini.plan(beginning()),
-        opencode.plan(beginning(**given)),
+        opencode.plan(beginning(environ=environ)),
         qwen.plan(beginning()),
     ):
         assert TOKEN in json.dumps(dict(command.environ))

@@ -86,7 +86,6 @@ def test_what_is_valid_is_understood(wishes: dict[str, Any]) -> None:
     assert "fork" in greeted.can
     played.take(Prompt(turn="t", text="hi"))
     text = schema.TextContentBlock(type="text", text="said")
-    call = {"tool_call_id": "c", "title": "ls", "kind": "execute", "status": "in_progress", "raw_input": {"command": "ls"}}
     shown = schema.ContentToolCallContent(type="content", content=text)
     for update in (
         schema.AgentThoughtChunk(session_update="agent_thought_chunk", content=text),
@@ -94,7 +93,14 @@ def test_what_is_valid_is_understood(wishes: dict[str, Any]) -> None:
         schema.AgentPlanUpdate(
             session_update="plan", entries=[schema.PlanEntry(content="do", priority="high", status="in_progress")]
         ),
-        schema.ToolCallStart(session_update="tool_call", **call),
+        schema.ToolCallStart(
+            session_update="tool_call",
+            tool_call_id="c",
+            title="ls",
+            kind="execute",
+            status="in_progress",
+            raw_input={"command": "ls"},
+        ),
         schema.ToolCallProgress(session_update="tool_call_update", tool_call_id="c", status="completed", content=[shown]),
     ):
         told = schema.SessionNotification(session_id=played.state.session, update=update)

@@ -162,18 +162,17 @@ def test_retries_and_warnings_are_notices_and_a_warning_is_told_once() -> None:
 
 
 def test_tokens_are_the_turns_own_and_told_when_they_change() -> None:
-    def tokens(total: int, last: int) -> dict[str, Any]:
-        count = lambda n: {"inputTokens": n, "outputTokens": 1, "totalTokens": n + 1}  # noqa: E731
-        return {"total": count(total), "last": count(last)}
+    def tokens(**counts: int) -> dict[str, Any]:
+        return {name: {"inputTokens": n, "outputTokens": 1, "totalTokens": n + 1} for name, n in counts.items()}
 
     play = Play.working()
-    assert only(play.tell("thread/tokenUsage/updated", tokenUsage=tokens(900, 100)), UsageTold).usage.input == 100
-    assert only(play.tell("thread/tokenUsage/updated", tokenUsage=tokens(1100, 200)), UsageTold).usage.input == 300
-    assert play.tell("thread/tokenUsage/updated", tokenUsage=tokens(1100, 200)) == []
+    assert only(play.tell("thread/tokenUsage/updated", tokenUsage=tokens(total=900, last=100)), UsageTold).usage.input == 100
+    assert only(play.tell("thread/tokenUsage/updated", tokenUsage=tokens(total=1100, last=200)), UsageTold).usage.input == 300
+    assert play.tell("thread/tokenUsage/updated", tokenUsage=tokens(total=1100, last=200)) == []
     play.tell("turn/completed", turn={"id": TURN, "status": "completed"})
     play.give(Prompt(turn="turn-2", text="x"))
     play.answer("turn/start", {"turn": {"id": "second"}})
-    said = play.tell("thread/tokenUsage/updated", turnId="second", tokenUsage=tokens(1500, 400))
+    said = play.tell("thread/tokenUsage/updated", turnId="second", tokenUsage=tokens(total=1500, last=400))
     assert only(said, UsageTold).usage.input == 400
 
 

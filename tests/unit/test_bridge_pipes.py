@@ -40,7 +40,12 @@ def test_a_valve_holds_back_and_lets_go() -> None:
     valve = Valve(10)
     assert valve.enter(100), "a single thing may be larger than the valve"
     entered = threading.Event()
-    thread = threading.Thread(target=lambda: (valve.enter(1), entered.set()), daemon=True)
+
+    def enter() -> None:
+        valve.enter(1)
+        entered.set()
+
+    thread = threading.Thread(target=enter, daemon=True)
     thread.start()
     assert not entered.is_set()
     valve.hold(held=True)

@@ -145,7 +145,7 @@ def test_gemini_that_chose_no_login_is_given_the_choice_it_would_refuse_to_make(
     planned = plan("gemini", environ={"GEMINI_API_KEY": "k"})
     assert planned.environ["GEMINI_CLI_SYSTEM_DEFAULTS_PATH"] == str(DEFAULTS)
     assert json.loads(DEFAULTS.read_text()) == {"security": {"auth": {"selectedType": "gemini-api-key"}}}
-    system = {"/etc/gemini-cli/system-defaults.json": {"ui": {}}}
+    system: dict[str, Any] = {"/etc/gemini-cli/system-defaults.json": {"ui": {}}}
     assert "must stay as it is" in refusal("gemini", files=system, environ={"GEMINI_API_KEY": "k"})
 
 

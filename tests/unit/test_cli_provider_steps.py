@@ -12,6 +12,9 @@ from schemas import events as e
 from schemas.config import ServedDialect
 from schemas.envelope import Envelope, Recorded, Stamp
 from schemas.evidence import Evidence, Rank
+from schemas.identity import RequestId, TerminalKey
+
+FIRST = RequestId("r1")
 
 
 def error(message: str) -> dict[str, Any]:
@@ -62,7 +65,8 @@ def test_a_list_of_models_need_not_be_there(reply: Reply, state: str, said: str)
 def test_lists_of_models_of_every_form_are_read() -> None:
     for body in ({"data": [{"id": "m"}]}, {"models": [{"name": "models/m"}]}, {"models": [{"slug": "m"}]}):
         assert models_in(body) == ["m"]
-    for other in (None, [], {"data": None}, {"data": [3, {"id": 4}]}):
+    others: tuple[object, ...] = (None, [], {"data": None}, {"data": [3, {"id": 4}]})
+    for other in others:
         assert models_in(other) == []
 
 
@@ -109,12 +113,12 @@ def test_a_trace_holds_every_attempt_with_who_was_passed_over_and_what_was_chang
         e.Candidate(provider="b", skipped="is disabled"),
         e.Candidate(provider="c", model="n"),
     )
-    common: dict[str, Any] = {"request": "r1", "session": "codex-1"}
+    common: dict[str, Any] = {"request": FIRST, "session": "codex-1"}
     trace = trace_of(
-        "r1",
+        FIRST,
         recorded(
-            e.RequestReceived(request="r1", method="POST", path="/v1/responses", dialect="openai.responses", peer="p"),
-            e.RequestAttributed(**common, agent="codex", terminal="wt:1", cwd="/w", evidence=evidence),
+            e.RequestReceived(request=FIRST, method="POST", path="/v1/responses", dialect="openai.responses", peer="p"),
+            e.RequestAttributed(**common, agent="codex", terminal=TerminalKey("wt:1"), cwd="/w", evidence=evidence),
             e.RequestRouted(
                 **common, provider="a", reason="pinned", pin="session:codex-1", candidates=candidates, requested_model="m"
             ),
@@ -144,12 +148,12 @@ def test_a_trace_holds_every_attempt_with_who_was_passed_over_and_what_was_chang
 
 def test_a_trace_of_a_request_that_was_refused_or_left_says_so() -> None:
     timing = e.Timing(total_ms=1)
-    received = e.RequestReceived(request="r", method="POST", path="/", dialect="unknown", peer="p")
+    received = e.RequestReceived(request=FIRST, method="POST", path="/", dialect="unknown", peer="p")
     failed = e.RequestFailed(
-        request="r", session=None, phase="routing", code="no_provider", message="none", status=400, timing=timing
+        request=FIRST, session=None, phase="routing", code="no_provider", message="none", status=400, timing=timing
     )
-    trace = trace_of("r", recorded(received, failed))
+    trace = trace_of(FIRST, recorded(received, failed))
     assert (trace.outcome, trace.attempts) == ("failed in routing: no_provider (400) after 1 ms: none", ())
-    left = e.RequestCancelled(request="r", session=None, phase="stream", timing=timing)
-    assert trace_of("r", recorded(received, left)).outcome == "cancelled by the caller in stream after 1 ms"
-    assert trace_of("r", recorded(received)).outcome == "in flight"
+    left = e.RequestCancelled(request=FIRST, session=None, phase="stream", timing=timing)
+    assert trace_of(FIRST, recorded(received, left)).outcome == "cancelled by the caller in stream after 1 ms"
+    assert trace_of(FIRST, recorded(received)).outcome == "in flight"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def data(raw: bytes) -> list[Any]:
     return [json.loads(line) if line != "[DONE]" else line for line in lines]
 
 
-ASK = {
+ASK: dict[str, Callable[[str], tuple[Asked, Dialect]]] = {
     "chat": lambda text: chat(user(text)),
     "messages": lambda text: anthropic(user(text)),
     "generate": lambda t: google(said(t)),
@@ -198,9 +199,13 @@ def test_documents_and_errors_are_json(name: str) -> None:
 @pytest.mark.parametrize("name", ["chat", "messages", "generate"])
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"messages": 3, "contents": 3}', '{"messages": ["x"], "contents": ["x"]}'])
 def test_a_body_that_is_no_request_is_refused_by_field(name: str, body: str) -> None:
-    read = {"chat": read_chat, "messages": read_messages, "generate": lambda b, h: read_generate(b, h, "m", stream=True)}[name]
+    read: dict[str, Callable[[bytes, dict[str, str]], object]] = {
+        "chat": read_chat,
+        "messages": read_messages,
+        "generate": lambda b, h: read_generate(b, h, "m", stream=True),
+    }
     with pytest.raises(BodyError, match=r"the body|messages: expected|contents: expected"):
-        read(body.encode(), {})
+        read[name](body.encode(), {})
 
 
 def auggie(*exchanges: dict[str, Any], nodes: list[dict[str, Any]], **more: Any) -> tuple[Asked, Dialect]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -36,8 +37,17 @@ CONVERSATION = "01a1fb07-5b0e-7cf3-a2b2-400eaf1e2b60"
 CODEX_FIELDS = {"session-id": CONVERSATION, "thread-id": CONVERSATION}
 
 
-def head(raw: str = "/v1/responses", method: str = "POST", *, upgrade: bool = False, length: int = 10, **fields: str) -> Head:
-    given = {"host": "127.0.0.1:8129", **{name.replace("_", "-"): value for name, value in fields.items()}}
+def head(
+    raw: str = "/v1/responses",
+    method: str = "POST",
+    given: Mapping[str, str] | None = None,
+    *,
+    upgrade: bool = False,
+    length: int = 10,
+    **fields: str,
+) -> Head:
+    named = {name.replace("_", "-"): value for name, value in {**(given or {}), **fields}.items()}
+    given = {"host": "127.0.0.1:8129", **named}
     return read_head(method, raw, Fields.of(given), upgrade=upgrade, length=length)
 
 
@@ -121,7 +131,7 @@ def reason_of(error: dict[str, Any]) -> str:
 
 
 def test_a_stream_from_head_to_end() -> None:
-    play = Playbook(head(**CODEX_FIELDS))
+    play = Playbook(head(given=CODEX_FIELDS))
     assert play.outputs == [moves.Identify(None)]
     play.identified()
     assert play.outputs == [moves.ReadBody()]
@@ -168,7 +178,7 @@ def test_nothing_happens_after_the_outcome() -> None:
     ],
 )
 def test_a_refused_head(fields: dict[str, str], status: int, code: str) -> None:
-    play = Playbook(head(**fields))
+    play = Playbook(head(given=fields))
     assert (play.answer.status, reason_of(play.error())) == (status, code)
     assert play.told == ["request.failed"]
     assert (play.facts[0].phase, play.facts[0].code, play.subjects[0]) == ("admission", code, "request/r-1")
@@ -421,7 +431,7 @@ def test_what_breaks_here_is_500_before_the_head_and_a_cut_after_it() -> None:
 
 
 def test_an_unattributed_request_goes_on_and_says_why() -> None:
-    play = Playbook(head(**CODEX_FIELDS)).identified(unknown_caller("the search took too long"))
+    play = Playbook(head(given=CODEX_FIELDS)).identified(unknown_caller("the search took too long"))
     attributed = play.facts[-1]
     assert (attributed.session, attributed.agent, play.subjects[-1]) == (None, "other", "request/r-1")
     assert "the search took too long" in attributed.evidence[0].rejected

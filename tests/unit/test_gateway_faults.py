@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -232,13 +232,13 @@ def test_who_gave_up_waiting_may_have_paid_so_nothing_is_repeated() -> None:
 @pytest.mark.parametrize("status", [400, 408, 409, 410, 418, 499])
 def test_what_has_no_better_answer_keeps_its_status(status: int) -> None:
     for dialect in (CODEX, CLAUDE, "openai.chat", "gemini.generate", "auggie"):
-        assert (sent(dialect, status, openai()) or (status,))[0] == status  # type: ignore[arg-type]
+        assert (sent(dialect, status, openai()) or (status,))[0] == status
 
 
-@pytest.mark.parametrize("problem", list(Problem.__args__))  # type: ignore[attr-defined]
-def test_every_failure_of_our_own_finding_has_a_status_for_every_dialect(problem: str) -> None:
+@pytest.mark.parametrize("problem", get_args(Problem))
+def test_every_failure_of_our_own_finding_has_a_status_for_every_dialect(problem: Problem) -> None:
     for dialect in (CODEX, CLAUDE, "openai.chat", "gemini.generate", "auggie", "openai.other"):
-        assert 400 <= told(dialect, problem).status < 600  # type: ignore[arg-type]
+        assert 400 <= told(dialect, problem).status < 600
     outcome = outcome_of_problem(problem, "acme", "m")
     assert (outcome.kind, outcome.model) == (
         "failed",

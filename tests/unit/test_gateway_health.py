@@ -23,7 +23,7 @@ OK = Outcome("acme", "m1", "ok")
 
 
 def after(*outcomes: Outcome, at: float = NOON, health: Health | None = None) -> tuple[Health, list[Any]]:
-    health, told = health or Health(), []
+    health, told = health or Health(), list[Any]()
     for outcome in outcomes:
         health, facts = observed(health, RULES, outcome, at)
         told += facts

@@ -41,7 +41,7 @@ def test_a_secret_shows_itself_to_nobody_who_does_not_ask() -> None:
         assert KEY not in text
     for way in (pickle.dumps, copy.copy, copy.deepcopy, json.dumps, orjson.dumps):
         with pytest.raises(TypeError):
-            way(secret)  # type: ignore[operator]
+            way(secret)
     assert not hasattr(secret, "__dict__")
     assert Secret(KEY) != Secret(KEY)
 
@@ -206,7 +206,7 @@ def test_how_an_answer_is_looked_at_depends_on_its_head() -> None:
         ("unknown", "application/json", ""),
         ("openai.chat", "", ""),
     ):
-        assert isinstance(meter_for(*args), NoMeter)  # type: ignore[arg-type]
+        assert isinstance(meter_for(*args), NoMeter)
 
 
 def test_anthropic_counts_cached_input_beside_the_input() -> None:

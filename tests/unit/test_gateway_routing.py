@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,8 +29,13 @@ def listing(**more: Any) -> Listing:
     return Listing(**{"dialects": RESPONSES, **more})
 
 
-def table(*pins: Pin, rules: Failover = Failover(), **listings: Listing) -> Table:  # noqa: B008 - frozen
-    given = {"own": listing(account="own"), "other": listing(account="other"), **listings}
+def table(
+    *pins: Pin,
+    rules: Failover = Failover(),  # noqa: B008 - frozen
+    listings: Mapping[str, Listing] | None = None,
+    **more: Listing,
+) -> Table:
+    given = {"own": listing(account="own"), "other": listing(account="other"), **(listings or {}), **more}
     return Table(given, pins, "own", rules)
 
 
@@ -100,16 +106,16 @@ ALL = {name: listing() for name in "abcd"}
     ],
 )
 def test_the_most_specific_pin_decides(pins: tuple[Pin, ...], first: str, pin: str) -> None:
-    decision = decide(table(*pins, **ALL))
+    decision = decide(table(*pins, listings=ALL))
     assert (asked(decision)[0], decision.pin) == (first, pin)
 
 
 def test_what_a_launch_asked_for_stands_between_the_session_s_pin_and_the_terminal_s() -> None:
     asker = Asker(SESSION, "tmux:1,2:%3", "/src", launch("c"))
-    assert asked(decide(table(TERMINAL_PIN, **ALL), asker)) == ["c", "own"]
-    assert asked(decide(table(TERMINAL_PIN, SESSION_PIN, **ALL), asker)) == ["a", "own"]
-    assert decide(table(**ALL), asker).reason == "asked for by launch-0123456789ab"
-    assert asked(decide(table(TERMINAL_PIN, **ALL), Asker(SESSION, "tmux:1,2:%3", "/src", launch(None)))) == ["b", "own"]
+    assert asked(decide(table(TERMINAL_PIN, listings=ALL), asker)) == ["c", "own"]
+    assert asked(decide(table(TERMINAL_PIN, SESSION_PIN, listings=ALL), asker)) == ["a", "own"]
+    assert decide(table(listings=ALL), asker).reason == "asked for by launch-0123456789ab"
+    assert asked(decide(table(TERMINAL_PIN, listings=ALL), Asker(SESSION, "tmux:1,2:%3", "/src", launch(None)))) == ["b", "own"]
 
 
 @pytest.mark.parametrize(
@@ -129,22 +135,22 @@ def test_a_pin_of_what_a_bridge_drives_holds_for_requests_that_name_no_conversat
 ) -> None:
     pins = (Pin(provider="a", session="gemini-1"), Pin(provider="b", session="launch-0123456789ab"))
     asker = Asker(None if named is None else SessionId(named), launch=launch(None, drives))
-    assert decide(table(*pins, **ALL), asker).pin == pin
+    assert decide(table(*pins, listings=ALL), asker).pin == pin
 
 
 def test_windows_folders_are_compared_without_case() -> None:
-    where = table(Pin(provider="a", project="C:\\Src\\App\\"), **ALL)
+    where = table(Pin(provider="a", project="C:\\Src\\App\\"), listings=ALL)
     assert asked(decide(where, Asker(cwd="c:\\src\\app\\core")))[0] == "a"
     assert asked(decide(where, Asker(cwd="c:\\src\\apple")))[0] == "own"
 
 
 def test_an_expired_pin_does_nothing_and_is_named() -> None:
     past = datetime.fromtimestamp(NOW, UTC)
-    decision = decide(table(Pin(provider="a", session=SESSION, expires=past), TERMINAL_PIN, **ALL))
+    decision = decide(table(Pin(provider="a", session=SESSION, expires=past), TERMINAL_PIN, listings=ALL))
     assert asked(decision)[0] == "b"
     assert decision.reason == f"pinned by terminal:tmux:1,2:%3; the pin of session:{SESSION} has expired"
     later = datetime.fromtimestamp(NOW + 1, UTC)
-    assert asked(decide(table(Pin(provider="a", session=SESSION, expires=later), **ALL)))[0] == "a"
+    assert asked(decide(table(Pin(provider="a", session=SESSION, expires=later), listings=ALL)))[0] == "a"
 
 
 # ------------------------------------------------------------------------------------------------ who stands in
@@ -250,10 +256,10 @@ def test_what_cannot_take_the_request_is_not_the_last_one() -> None:
 
 def test_a_budget_stops_switches_and_passes_over() -> None:
     assert decide(table(), verdict=Verdict(stop="10 USD are spent")).refusal == "10 USD are spent"
-    switched = decide(table(SESSION_PIN, **ALL), verdict=Verdict(switch_to="b", reason="budget x is spent"))
+    switched = decide(table(SESSION_PIN, listings=ALL), verdict=Verdict(switch_to="b", reason="budget x is spent"))
     assert asked(switched) == ["b"]
     assert switched.reason == "a budget is spent; budget x is spent"
-    over = decide(table(SESSION_PIN, **ALL), verdict=Verdict(providers={"a": "its budget is spent"}, instead={"a": "c"}))
+    over = decide(table(SESSION_PIN, listings=ALL), verdict=Verdict(providers={"a": "its budget is spent"}, instead={"a": "c"}))
     assert asked(over) == ["c", "own"]
     last = decide(table(), verdict=Verdict(providers={"own": "its budget is spent"}))
     assert (last.choices, last.code) == ((), "no_provider")

@@ -9,15 +9,16 @@ import pytest
 from actors.registry.fold import pending
 from actors.registry.replay import replay_state
 from schemas import events as e
-from schemas.identity import ProcessKey, process_id
+from schemas.identity import LaunchId, ProcessKey, SessionId, process_id
 from schemas.rows import SessionRow
 from tests.story import CLIENT, GATEWAY, Story, clock, process, provisional
 
 BRIDGES = "/actor/bridges/b1"
 B, A = process(50), process(51)  # a bridge, and the agent's own process below it
 B2, A2 = process(60), process(61)
-L, X = "launch-0123456789ab", "launch-ba9876543210"
-C, D = "codex-01a1", "codex-01b2"
+L, X = LaunchId("launch-0123456789ab"), LaunchId("launch-ba9876543210")
+AT_FIRST = SessionId(L)  # until its conversation is known
+C, D = SessionId("codex-01a1"), SessionId("codex-01b2")
 
 
 class Hub:
@@ -95,7 +96,8 @@ def test_its_conversation_is_known_without_a_request_and_not_verified_by_that(st
     hub.identify(C)
     row = story.row(C)
     assert list(story.rows()) == [C]
-    assert (row.conversation, row.aliases, row.verdict, row.launch) == ("codex:01a1", (L, provisional(B)), "unverified", L)
+    assert (row.conversation, row.aliases) == ("codex:01a1", (AT_FIRST, provisional(B)))
+    assert (row.verdict, row.launch) == ("unverified", L)
     assert row.missing == ("no request through the gateway yet",)
     assert [(one.session, one.provisional) for one in of(story, e.SessionIdentified)] == [(C, L)]
     assert "bridge" in {line.evidence.kind for line in story.explain(C).evidence}
@@ -291,7 +293,7 @@ def test_a_parent_is_linked_by_its_conversation_once_that_is_known(story: Story,
     child = Hub(story, X, B2)
     child.start(parent=L, relation="reviews")
     child.identify(D)
-    assert (story.row(D).relation, story.row(D).parent) == ("reviews", L)
+    assert (story.row(D).relation, story.row(D).parent) == ("reviews", AT_FIRST)
     assert of(story, e.SessionLinked) == []
     hub.identify(C)
     child.turn()
@@ -304,7 +306,7 @@ def test_a_parent_is_linked_by_its_conversation_once_that_is_known(story: Story,
 
 
 def test_nobody_but_an_actor_may_say_so(story: Story) -> None:
-    fact = e.BridgeTurnStarted(launch=L, session=C, turn="t1")  # type: ignore[arg-type]
+    fact = e.BridgeTurnStarted(launch=L, session=C, turn="t1")
     story.tell(fact, source=CLIENT)
     assert story.rows() == {}
     story.tell(fact, source=GATEWAY)

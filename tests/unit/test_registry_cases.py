@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from actors.registry.fold import Limits, State
 from actors.registry.statements import rejected
 from schemas import events as e
 from schemas.evidence import Evidence, Rank
-from schemas.identity import process_id
+from schemas.identity import LaunchId, SessionId, process_id
 from tests.story import (
     DISCOVERY,
     OTHER_TAB,
@@ -26,8 +28,9 @@ from tests.story import (
 )
 
 P, Q, DAEMON = process(41), process(42), process(99)
-C, D = "codex-01a1", "codex-01b2"
-L = "launch-0123456789ab"
+C, D = SessionId("codex-01a1"), SessionId("codex-01b2")
+L = LaunchId("launch-0123456789ab")
+AT_FIRST = SessionId(L)  # until its conversation is known
 TUI_OPENED = "codex_daemon"
 
 
@@ -464,7 +467,7 @@ def test_an_archived_file_is_the_same_file() -> None:
 @pytest.mark.parametrize("request_first", [True, False])
 def test_a_response_that_both_tell_of_counts_once(*, request_first: bool) -> None:
     story = Story()
-    told = [
+    told: list[Callable[[], object]] = [
         lambda: story.request(C, P, usage=e.Usage(input=10, total=10), response="resp-1"),
         lambda: story.spent(C, "resp-1", e.Usage(input=10, output=5, total=15)),
     ]
@@ -492,7 +495,7 @@ def test_a_hook_identifies_and_verifies_nothing() -> None:
     story.launched(L, P)
     story.announce()
     story.hook(C, P, "SessionStart", evidence=(header(C),))
-    assert (list(story.rows()), story.row(C).aliases, story.row(C).verdict) == ([C], (L, provisional(P)), "unverified")
+    assert (list(story.rows()), story.row(C).aliases, story.row(C).verdict) == ([C], (AT_FIRST, provisional(P)), "unverified")
     assert "SessionIdentified" in kinds(story)
 
 
@@ -510,7 +513,7 @@ def test_a_launch_is_identified_by_what_its_process_holds() -> None:
     story.found(P, C)
     assert (list(story.rows()), story.row(C).launch, story.row(C).terminal) == ([C], L, TAB)
     identified = of(story, e.SessionIdentified)
-    assert identified == [e.SessionIdentified(session=C, provisional=L)]
+    assert identified == [e.SessionIdentified(session=C, provisional=AT_FIRST)]
 
 
 def test_what_was_announced_stays_an_alias_though_an_earlier_conversation_is_told_late() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from actors.registry.fold import Limits, State, fold, pending
 from schemas import events as e
 from schemas.envelope import Envelope, Recorded, Stamp
+from schemas.events.values import ProcessKind
 from schemas.evidence import Evidence, Rank
-from schemas.identity import process_id
+from schemas.identity import LaunchId, RequestId, SessionId, process_id
 from tests.story import (
     CLIENT,
     EPOCH,
@@ -25,8 +28,9 @@ from tests.story import (
 )
 
 P, Q, DAEMON = process(41), process(42), process(99)
-C, D = "codex-01a1", "codex-01b2"
-L = "launch-0123456789ab"
+C, D = SessionId("codex-01a1"), SessionId("codex-01b2")
+L = LaunchId("launch-0123456789ab")
+AT_FIRST = SessionId(L)  # until its conversation is known
 
 
 # ------------------------------------------------------------------------------------------------ verdict
@@ -115,7 +119,7 @@ def test_a_launch_is_a_provisional_session_until_its_conversation_is_proven() ->
     story.request(C, P, launch=L, terminal=TAB)
     assert list(story.rows()) == [C]
     row = story.row(C)
-    assert row.aliases == (L, provisional(P))
+    assert row.aliases == (AT_FIRST, provisional(P))
     assert (row.launch, row.preferred_provider, row.preferred_model, row.cwd) == (L, "local", "big", "/w")
     kinds = [type(effect.data).__name__ for effect in story.announce()]
     assert kinds == ["SessionSeen", "SessionSeen", "SessionIdentified", "SessionVerified"]
@@ -137,7 +141,7 @@ def test_a_launch_of_a_process_whose_conversation_is_known_already_is_its_alias(
     story.request(C, P)
     story.launched(L, P)
     assert list(story.rows()) == [C]
-    assert story.row(C).aliases == (L, provisional(P))
+    assert story.row(C).aliases == (AT_FIRST, provisional(P))
 
 
 def test_a_process_seen_before_its_first_request_is_identified_once() -> None:
@@ -158,7 +162,7 @@ def test_a_second_conversation_of_a_process_is_a_session_of_its_own_without_alia
     story.launched(L, P)
     story.request(C, P, launch=L, process_kind="tui")
     story.request(D, P, launch=L, process_kind="tui")
-    assert story.row(C).aliases == (L, provisional(P))
+    assert story.row(C).aliases == (AT_FIRST, provisional(P))
     assert story.row(D).aliases == ()
     assert story.row(D).launch == L
     story.announce()
@@ -174,7 +178,7 @@ def test_the_process_of_a_launch_seen_first_becomes_an_alias_of_the_launch() -> 
     assert list(story.rows()) == [L]
     assert story.row(L).aliases == (provisional(P),)
     story.request(C, P, launch=L)
-    assert story.row(C).aliases == (L, provisional(P))
+    assert story.row(C).aliases == (AT_FIRST, provisional(P))
     assert story.explain(provisional(P)).row.session == C
 
 
@@ -219,7 +223,7 @@ def test_other_callers_are_listed_as_other() -> None:
 
 
 @pytest.mark.parametrize("kind", ["app_server", "mcp"])
-def test_a_process_that_serves_many_conversations_is_none_of_them(kind: str) -> None:
+def test_a_process_that_serves_many_conversations_is_none_of_them(kind: ProcessKind) -> None:
     story = Story()
     story.seen(P, kind=kind)
     assert list(story.rows()) == [provisional(P)]
@@ -282,7 +286,7 @@ def test_a_conversation_held_by_one_process_is_not_anothers_by_header(*, holder_
     story = Story()
     story.seen(P, terminal=TAB)
     story.seen(Q, terminal=OTHER_TAB)
-    told = [
+    told: list[Callable[[], object]] = [
         lambda: story.request(C, P, evidence=[kernel(P), holder(C), header(C)], usage=e.Usage(input=5, total=5)),
         lambda: story.request(C, Q, usage=e.Usage(input=100, total=100)),
     ]
@@ -385,7 +389,9 @@ def test_a_launch_that_ended_without_a_request_is_gone() -> None:
     story.announce()
     story.tell(e.LaunchEnded(launch=L), source=CLIENT)
     (gone,) = story.announce()
-    assert gone.data == e.SessionGone(session=L, reason=f"process {process_id(P)} ended with its launch (process exited)")
+    assert gone.data == e.SessionGone(
+        session=AT_FIRST, reason=f"process {process_id(P)} ended with its launch (process exited)"
+    )
 
 
 def test_a_launch_known_by_requests_alone_ends_with_its_launch() -> None:
@@ -501,7 +507,7 @@ def test_claims_of_processes_that_exited_are_added_up() -> None:
         story.exited(process(pid))
     row = story.row(C)
     assert (row.requests, row.verdict, row.usage) == (20, "verified", e.Usage(input=20, total=20))
-    assert len(story.state.sessions[C].claims) <= 4  # type: ignore[index]
+    assert len(story.state.sessions[C].claims) <= 4
 
 
 def test_gone_sessions_are_forgotten_by_recorded_time_once_announced() -> None:
@@ -518,7 +524,7 @@ def test_gone_sessions_are_forgotten_by_recorded_time_once_announced() -> None:
     assert (story.state.sessions, story.state.launches, set(story.state.processes)) == ({}, {}, {Q})
     story.request(C, process(77))
     assert story.row(C).activity == "active"
-    assert [type(effect.data) for effect in story.announce()] == [e.SessionSeen, e.SessionVerified]
+    assert [effect.data.TYPE for effect in story.announce()] == [e.SessionSeen.TYPE, e.SessionVerified.TYPE]
 
 
 def test_a_full_table_forgets_gone_sessions_first() -> None:
@@ -569,10 +575,11 @@ def test_unknown_types_are_counted() -> None:
 
 def test_only_the_registry_announces_and_only_actors_tell_of_requests() -> None:
     story = Story()
-    story.tell(e.SessionVerified(session=C, request="r", rank=1))
-    story.tell(e.SessionVerified(session=C, request="r", rank=1), source="/client/evil/1")
+    story.tell(e.SessionVerified(session=C, request=RequestId("r"), rank=1))
+    story.tell(e.SessionVerified(session=C, request=RequestId("r"), rank=1), source="/client/evil/1")
     story.tell(
-        e.RequestAttributed(request="r", session=C, agent="codex", process=P, evidence=(kernel(P),)), source="/client/evil/1"
+        e.RequestAttributed(request=RequestId("r"), session=C, agent="codex", process=P, evidence=(kernel(P),)),
+        source="/client/evil/1",
     )
     assert story.table().sessions == ()
     assert sum(story.state.counted.values()) == 3
@@ -590,5 +597,5 @@ def test_conclusions_outlive_the_trimming_of_their_evidence() -> None:
     late = Story(state)
     late.seconds = story.seconds
     row = late.row(C)
-    assert (row.verdict, row.aliases) == ("verified", (L,))
+    assert (row.verdict, row.aliases) == ("verified", (AT_FIRST,))
     assert pending(state) == ()

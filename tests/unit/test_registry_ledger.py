@@ -14,12 +14,13 @@ from actors.registry.rows import as_of
 from actors.transcripts.whole import all_facts
 from schemas import events as e
 from schemas.config import Price
+from schemas.identity import SessionId
 from schemas.rows import UsageRow, UsageTable
 from tests.story import GATEWAY, ROLLOUT, Story, clock, process, provisional
 from tests.transcripts.made import SAMPLES, found
 from tests.transcripts.made import sample as put
 
-C, D = "codex-01a1", "codex-02b2"
+C, D = SessionId("codex-01a1"), SessionId("codex-02b2")
 P = process(100)
 TEN = e.Usage(input=10, cached_input=4, output=5, reasoning=2, total=15)
 LESS = e.Usage(input=10, cached_input=4, output=3, reasoning=1, total=13)
@@ -103,7 +104,7 @@ def test_the_same_id_of_another_session_or_another_provider_is_another_response(
 def test_failures_cancellations_and_retries_are_no_responses() -> None:
     story = Story()
     name = story.request(C, P, end="")
-    story.tell(e.RequestRetried(request=name, session=C, provider="echo", code="status", message="500", attempt=1))  # type: ignore[arg-type]
+    story.tell(e.RequestRetried(request=name, session=C, provider="echo", code="status", message="500", attempt=1))
     end(story, name, provider="other", usage=TEN, response="r-1", attempts=2)
     story.request(C, P, end="failed")
     story.request(C, P, end="cancelled", usage=LESS, response="r-2")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from schemas import events as e
+from schemas.identity import LaunchId, SessionId
 from tests.story import CLIENT, TAB, Story, clock, process, provisional
 
 P = process(41)
-C, D = "codex-01a1", "codex-01b2"
-L = "launch-0123456789ab"
+C, D = SessionId("codex-01a1"), SessionId("codex-01b2")
+L = LaunchId("launch-0123456789ab")
 
 
 def shown(story: Story, session: str = C) -> tuple[str | None, str | None, str | None]:

@@ -7,11 +7,12 @@ import pytest
 from actors.registry.replay import replay, replay_state
 from actors.registry.rows import AmbiguousSessionError, UnknownSessionError, resolve
 from schemas.codec import convert, encode, parse
+from schemas.identity import LaunchId
 from schemas.rows import Explanation, SessionTable
 from tests.story import OTHER_TAB, TAB, Story, clock, header, kernel, process, provisional
 
 P, Q = process(41), process(42)
-L = "launch-0123456789ab"
+L = LaunchId("launch-0123456789ab")
 
 
 @pytest.fixture

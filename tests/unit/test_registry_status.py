@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from schemas import events as e
-from schemas.identity import process_id
+from schemas.identity import LaunchId, SessionId, process_id
 from schemas.rows import SessionRow
 from tests.story import CLIENT, Story, clock, process, provisional
 
 P, Q = process(41), process(42)
-C = "codex-01a1"
-L = "launch-0123456789ab"
+C = SessionId("codex-01a1")
+L = LaunchId("launch-0123456789ab")
 
 
 def doing(row: SessionRow) -> tuple[str, str]:

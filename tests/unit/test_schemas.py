@@ -14,6 +14,7 @@ from schemas.events import EVENTS, ActorFailed, LaunchEnded, ProcessExited, Requ
 from schemas.generate import FOLDER, asyncapi, documents
 from schemas.identity import (
     IdentityError,
+    LaunchId,
     ProcessKey,
     conversation_key,
     is_provisional,
@@ -97,8 +98,8 @@ def test_a_stamp_that_is_none_is_refused(raw: bytes) -> None:
 
 def test_an_envelope_leaves_out_what_it_does_not_have() -> None:
     envelope = Envelope(
-        id="1", source="/actor/x/1", type="launch.ended", subject="launch/l", time="t", data=LaunchEnded(launch="l")
-    )  # type: ignore[arg-type]
+        id="1", source="/actor/x/1", type="launch.ended", subject="launch/l", time="t", data=LaunchEnded(launch=LaunchId("l"))
+    )
     assert set(orjson.loads(encode(envelope))) == {"specversion", "id", "source", "type", "subject", "time", "data"}
     assert orjson.loads(encode_envelope(envelope))["data"] == {"launch": "l", "reason": "process exited"}
 

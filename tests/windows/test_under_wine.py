@@ -25,7 +25,7 @@ pytestmark = [
 
 def inside(*tests: str) -> None:
     """Run some of the tests inside, and fail with what they said."""
-    command = [HERE / "inside", WINE, "/w/python/python.exe", "-m", "pytest", "-q", "-c", r"Z:\src\pyproject.toml"]
+    command = [str(HERE / "inside"), WINE, "/w/python/python.exe", "-m", "pytest", "-q", "-c", r"Z:\src\pyproject.toml"]
     paths = ["Z:\\src\\" + test.replace("/", "\\") for test in tests]
     done = subprocess.run(
         [*command, "--rootdir", r"Z:\src", *paths],

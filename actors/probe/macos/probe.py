@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from hashlib import blake2s
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from actors.probe.agents import script_argument
 from actors.probe.always_survey import AlwaysSurvey
