@@ -10,6 +10,8 @@ from schemas.events import Status, Usage
 from schemas.identity import LaunchId, ProcessKey, SessionId
 
 Ability = Literal["interrupt", "approve", "set_model", "set_mode", "clear", "fork", "resume", "review", "history"]
+Channel = Literal["app-server"]
+"""How an agent that runs in the user's own terminal is joined: over its control socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,7 @@ class BridgeRow:
     """One driven session. ``launch`` names its stream and stays; ``session`` changes once the conversation is known.
 
     ``turns`` is the length of the conversation as the bridge counted it; ``queued`` messages wait for the running one.
+    ``attached`` is the channel over which an agent of the user's is joined, which nothing that is done here ends.
     """
 
     launch: LaunchId
@@ -43,6 +46,7 @@ class BridgeRow:
     parent: SessionId | None = None
     relation: Literal["forks", "reviews"] | None = None
     note: str = ""
+    attached: Channel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

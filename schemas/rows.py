@@ -33,6 +33,7 @@ class SessionRow:
     ``auxiliary_requests`` came from its processes and belong to no conversation (titles, model lists). ``usage`` counts every
     response once; ``transcript_usage`` is the part of it that no request through the gateway tells of. ``declared`` means that
     its process is known by a declaration alone. Status is one word for what it does now, by ``status_source``.
+    ``attached`` names the channel by which a bridge has joined it.
     """
 
     session: SessionId
@@ -78,6 +79,7 @@ class SessionRow:
     transcript_usage: Usage | None = None
     declared: bool = False
     unreadable: str = ""
+    attached: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from actors.bridge.contract import Attachment
 from actors.launch.plan import Door
 from schemas.bridge_rows import Ability
 from schemas.content import Option, Piece
@@ -56,6 +57,7 @@ class Beginning:
 
     ``environ`` is all that the agent would be started with. ``read`` gives an agent's own file, or None; ``guarded`` tells
     whether nobody else can write in any folder above one. ``now`` is the time of day, in seconds since 1970 (0: not known).
+    With ``attach`` an agent of the user's is to be joined, and none started.
     """
 
     cwd: Path
@@ -72,6 +74,7 @@ class Beginning:
     read: Callable[[Path], str | None] = field(default=lambda _: None, repr=False)
     guarded: Callable[[Path], bool] = field(default=lambda _: True, repr=False)
     now: float = 0.0
+    attach: Attachment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from schemas.bridge_rows import Ability
+from schemas.bridge_rows import Ability, Channel
 from schemas.content import Piece
+from schemas.identity import ProcessKey
 
 MAX_UP: Final = 65_536
 MAX_DOWN: Final = 8_388_608
@@ -29,11 +30,24 @@ class _Line(Struct, frozen=True, gc=False, kw_only=True, tag_field="line", omit_
     """What all lines have in common: the tag ``line``."""
 
 
+class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a bridge joins an agent that runs already, in place of starting one: over which channel, and who is there.
+
+    ``process`` has the conversation, as the kernel said when the channel was chosen; whoever joins looks again. ``socket`` is
+    where it is reached.
+    """
+
+    channel: Channel
+    process: ProcessKey
+    socket: str = ""
+
+
 class Begin(_Line, tag="begin", frozen=True, kw_only=True, gc=False):
     """Who this bridge is and what it shall start. ``token`` opens the gateway at ``origin`` for what it starts.
 
     ``resume`` is a conversation to take up, ``fork`` that it shall be copied first. ``patience`` is in seconds: how long an
-    approval waits for an answer.
+    approval waits for an answer. With ``attach`` nothing is started: the conversation is joined where it runs,
+    and the token is empty.
     """
 
     launch: str
@@ -50,6 +64,7 @@ class Begin(_Line, tag="begin", frozen=True, kw_only=True, gc=False):
     resume: str = ""
     fork: bool = False
     patience: float = 300.0
+    attach: Attachment | None = None
 
 
 class Send(_Line, tag="send", frozen=True, kw_only=True, gc=False):

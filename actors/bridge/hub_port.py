@@ -62,7 +62,8 @@ class HubPort:
             begin = _read(found[0])
             if not isinstance(begin, Begin):
                 raise BridgeContractError(f"the first line must be a begin, not a {type(begin).__name__}")
-            register_secret(begin.token)
+            if begin.token:  # who joins an agent has none
+                register_secret(begin.token)
             self._token = begin.token.encode()
             self._behind = found[1:]
             return begin

@@ -144,6 +144,7 @@ def _beginning(begin: Begin, facts: seam.AgentFacts) -> seam.Beginning:
         read=_read_text,
         guarded=_is_guarded,
         now=time.time(),
+        attach=begin.attach,
     )
 
 

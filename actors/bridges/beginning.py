@@ -29,11 +29,7 @@ async def begin(hub: Hub, wish: Wish, parent: SessionId | None = None, relation:
     """
     config, known, wish = await anyio.to_thread.run_sync(_checked, hub, wish)
     hub.config = config
-    living = sum(one.phase in LIVING for one in hub.sessions.values())
-    if living >= config.bridges.sessions:
-        raise RefusedError(
-            "too_many", f"{living} sessions are driven, and no more may be ([bridges] sessions); close one first"
-        )
+    check_room(hub, config)
     launch, now = new_launch(), hub.now()
     session = Session(
         launch=launch,
@@ -56,6 +52,20 @@ async def begin(hub: Hub, wish: Wish, parent: SessionId | None = None, relation:
     hub.add(session)
     hub.take(launch, Begun())
     return hub.sessions[launch]
+
+
+def check_room(hub: Hub, config: Config) -> None:
+    """Look whether there may be one session more.
+
+    Raises:
+        RefusedError: there may not.
+
+    """
+    living = sum(one.phase in LIVING for one in hub.sessions.values())
+    if living >= config.bridges.sessions:
+        raise RefusedError(
+            "too_many", f"{living} sessions are driven, and no more may be ([bridges] sessions); close one first"
+        )
 
 
 def _checked(hub: Hub, wish: Wish) -> tuple[Config, AgentFacts, Wish]:

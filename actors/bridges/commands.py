@@ -12,7 +12,7 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 
-from actors.bridges import pasts, relations
+from actors.bridges import joining, pasts, relations
 from actors.bridges.beginning import begin, folder
 from actors.bridges.parts import Parts
 from actors.bridges.rows import AmbiguousBridgeError, UnknownBridgeError, pending_of, resolve, row_of, table_of
@@ -34,6 +34,7 @@ from bus.client import RefusedError, Serve
 from schemas.bridge_rows import AgentTable, BridgeRow, BridgeTable, History, Pending
 from schemas.commands import (
     AnswerApproval,
+    AttachSession,
     ChangeSettings,
     ClearConversation,
     CloseSession,
@@ -72,6 +73,7 @@ class Commands:
         """Return what is answered, and by what."""
         table: dict[type[Any], _Answer] = {
             StartSession: self._start,
+            AttachSession: self._attach,
             SendMessage: self._send,
             InterruptTurn: self._interrupt,
             AnswerApproval: self._approve,
@@ -112,6 +114,9 @@ class Commands:
             environ=command.environ,
         )
         return row_of(await begin(hub, wish))
+
+    async def _attach(self, hub: Hub, command: AttachSession) -> BridgeRow:
+        return row_of(await joining.attach(hub, command.session))
 
     # ------------------------------------------------------------------------------------------------ talking
 

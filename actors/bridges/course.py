@@ -12,7 +12,7 @@ from actors.bridges import turns
 from actors.bridges.terms import Keep, Message, Moment, Output, Publish, Running, Session, Settle, Tell, Write
 from schemas.content import FailureTold, Frame, Piece, StatusTold, TurnEnded, UsageTold
 from schemas.events import Status
-from schemas.events.bridges import BridgeFailed, BridgeTurnEnded, TurnOutcome
+from schemas.events.bridges import BridgeAttached, BridgeDetached, BridgeFailed, BridgeTurnEnded, TurnOutcome
 
 _WORD: Final = 64
 _LINE: Final = 300
@@ -44,8 +44,9 @@ class Course:
         self.orders.append(Tell(frame))
 
     def publish(self, fact: Struct) -> None:
-        """Record a fact about the session."""
-        self.orders.append(Publish(self.it.session, fact))
+        """Record a fact about the session; of one whose agent is the user's only that it was joined and left."""
+        if self.it.wish.attach is None or isinstance(fact, BridgeAttached | BridgeDetached):
+            self.orders.append(Publish(self.it.session, fact))
 
     def write(self, line: Ask) -> None:
         """Ask the bridge, and know that an answer is to come."""

@@ -28,7 +28,7 @@ from schemas.bridge_rows import History, Turn
 from schemas.codec import encode
 from schemas.commands import ListSessions
 from schemas.identity import SessionId
-from schemas.rows import SessionRow
+from schemas.rows import SessionRow, SessionTable
 
 _HOMES: Final[Mapping[Agent, tuple[str, str]]] = {
     "codex": ("CODEX_HOME", ".codex"),
@@ -69,7 +69,17 @@ async def known(hub: Hub, prefix: str) -> Known:
     except AmbiguousBridgeError as error:
         raise RefusedError("ambiguous", str(error)) from error
     except UnknownBridgeError:
-        table = await hub.client.request("registry", ListSessions(), deadline=_SECONDS)
+        return _of_row(await listed(hub, prefix))
+
+
+async def listed(hub: Hub, prefix: str) -> SessionRow:
+    """Ask the registry for a session, whoever drives it.
+
+    Raises:
+        RefusedError: none has this prefix, or several have.
+
+    """
+    table: SessionTable = await hub.client.request("registry", ListSessions(), deadline=_SECONDS)
     rows = (
         [row for row in table.sessions if any(name.startswith(prefix) for name in (row.session, *row.aliases))]
         if prefix
@@ -83,7 +93,7 @@ async def known(hub: Hub, prefix: str) -> Known:
         )
     if not found:
         raise RefusedError("not_found", f"{prefix!r}: no session's id begins with it; `tabwire sessions --all` lists them")
-    return _of_row(found[0])
+    return found[0]
 
 
 async def show(one: Known, *, limit: int, before: str) -> History:

@@ -90,6 +90,7 @@ def session_of(record: Record, *, run: str, now: Moment, unused: float, patience
         program=record.wish.program,
         arguments=record.wish.arguments,
         environ=record.wish.environ,
+        attach=record.wish.attach,
     )
     return Session(
         launch=record.launch,

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from actors.bridges import pasts, review
 from actors.bridges.beginning import begin
+from actors.bridges.joining import attach
 from actors.bridges.pasts import Known
-from actors.bridges.rows import UnknownBridgeError, resolve
 from actors.bridges.shell import Hub
-from actors.bridges.terms import LIVING, Sent, Session, Wish
+from actors.bridges.terms import Sent, Session, Wish
 from actors.transcripts.pieces import reply_of
 from bus.client import RefusedError
 from schemas.commands import ReviewSession
@@ -73,7 +73,7 @@ async def send_back(hub: Hub, child: Session) -> Session:
     """Give the last answer of a review to the session that it reviews.
 
     Raises:
-        RefusedError: it is no review, has not answered yet, or its parent is not driven any more.
+        RefusedError: it is no review, has not answered yet, or there is no way to its parent.
 
     """
     if child.relation != "reviews" or child.parent is None:
@@ -81,11 +81,7 @@ async def send_back(hub: Hub, child: Session) -> Session:
     if child.running is not None or child.messages:
         raise RefusedError("in_use", f"{child.session} still works; its findings are its last answer")
     turn, text = await _last_answer(hub, child)
-    try:
-        parent = resolve((one for one in hub.sessions.values() if one.phase in LIVING), child.parent)
-    except UnknownBridgeError:
-        advice = "take it up first: tabwire chat --agent … with its conversation"
-        raise RefusedError("not_driven", f"{child.parent}, which it reviews, is not driven now; {advice}") from None
+    parent = await attach(hub, child.parent)
     message = f"findings-{child.launch}-{turn}"[-128:]
     given = partial(Sent, message=message, text=review.findings(child.wish.agent, child.session, text), by=_BY)
     return await hub.ask(parent.launch, lambda ask: given(ask=ask))

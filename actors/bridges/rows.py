@@ -67,6 +67,7 @@ def row_of(session: Session) -> BridgeRow:
         parent=session.parent,
         relation=session.relation,
         note=session.note,
+        attached=None if session.wish.attach is None else session.wish.attach.channel,
     )
 
 

@@ -63,7 +63,7 @@ from actors.bridges.terms import (
     Wish,
 )
 from schemas.content import Ended, SettingsTold, TurnEnded
-from schemas.events.bridges import BridgeEnded, BridgeSettingsChanged, BridgeStarted
+from schemas.events.bridges import BridgeAttached, BridgeDetached, BridgeEnded, BridgeSettingsChanged, BridgeStarted
 from schemas.identity import is_provisional
 
 STOPPED: Final = "Tabwire stopped; the session is taken up again when it runs"
@@ -200,6 +200,9 @@ def _spawned(course: Course, given: Spawned) -> None:
     """Give a new bridge what waits."""
     course.set(process=given.process, heard=course.at.steady)
     it = course.it
+    if it.wish.attach is not None:
+        channel = it.wish.attach.channel
+        course.publish(BridgeAttached(launch=it.launch, session=it.session, channel=channel, process=given.process))
     course.publish(
         BridgeStarted(
             launch=it.launch,
@@ -297,7 +300,7 @@ def _never_again(course: Course, given: Gone) -> str:
         return why
     if len(_recent(course)) >= len(RESTART_DELAYS):
         return f"ended {len(RESTART_DELAYS) + 1} times within {RESTART_PERIOD:.0f} s, the last time: {why}"
-    if it.turns and not (it.conversation and "resume" in it.can):
+    if it.turns and it.wish.attach is None and not (it.conversation and "resume" in it.can):
         return f"{why}; {it.wish.agent} cannot take its conversation up again: start a new session"
     return ""
 
@@ -341,7 +344,10 @@ def _end(course: Course, reason: str, code: int | None = None) -> None:
     course.status("gone", reason[:300])
     course.tell(Ended(reason=reason[:1000]))
     course.set(phase="ended", ended=course.at.steady)
-    course.publish(BridgeEnded(launch=course.it.launch, session=course.it.session, reason=line(reason), exit_code=code))
+    it = course.it
+    course.publish(BridgeEnded(launch=it.launch, session=it.session, reason=line(reason), exit_code=code))
+    if it.wish.attach is not None:
+        course.publish(BridgeDetached(launch=it.launch, session=it.session, reason=line(reason)))
     if course.it.keep:
         course.keep()
     else:

@@ -119,7 +119,7 @@ class Hub:
         self._actor = actor
         self._outbox = outbox
         self._tasks = tasks
-        self._probe = probe
+        self.probe = probe
         self._command = tuple(actor.bootstrap.settings.get("bridge", COMMAND))
         self._bridges: dict[LaunchId, BridgeProcess] = {}
         self.pins = Pins(client, actor.log)
@@ -256,18 +256,27 @@ class Hub:
     async def _launched(self, session: Session, pid: int) -> tuple[Begin, Spawned]:
         """Record the launch of a bridge, so that what it starts may come to the gateway, and tell it before anything does.
 
+        A bridge that joins an agent starts nothing: there is no launch, and no token.
+
         Raises:
             ProbeError: the process is gone already.
             OSError: the record cannot be written.
 
         """
-        wish, token = session.wish, mint_token()
+        if session.wish.attach is not None:
+            key = await anyio.to_thread.run_sync(self.probe.identify, pid)
+            return self._begin(session, ""), Spawned(process=key, launch=session.launch)
+        token = mint_token()
         register_secret(token)
         record = await self.launches.record(session, pid, token)
         told = self._actor.source.envelope(subject("launch", record.launch), launch_fact(record), correlationid=session.launch)
         self._outbox.put(told)
         await self._outbox.drain(PUBLISH_SECONDS)
-        begin = Begin(
+        return self._begin(session, token), Spawned(process=record.process, launch=record.launch)
+
+    def _begin(self, session: Session, token: str) -> Begin:
+        wish = session.wish
+        return Begin(
             launch=session.launch,
             agent=wish.agent,
             origin=f"http://127.0.0.1:{self.config.gateway.port}",
@@ -282,8 +291,8 @@ class Hub:
             resume=wish.resume,
             fork=wish.fork,
             patience=session.patience,
+            attach=wish.attach,
         )
-        return begin, Spawned(process=record.process, launch=record.launch)
 
     # ------------------------------------------------------------------------------------------------ sessions of before
 
@@ -316,7 +325,7 @@ class Hub:
     async def _see_off(self, process: ProcessKey) -> None:
         """Wait for the end of a bridge of before, and kill one that hangs: two must not drive one conversation."""
         try:
-            with self._probe.exit_watch(process) as watch:
+            with self.probe.exit_watch(process) as watch:
                 with anyio.move_on_after(PREDECESSOR_SECONDS):
                     while not watch.exited():
                         await anyio.wait_readable(watch.fileno())

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from actors.bridge.contract import Ask, Over, Up
+from actors.bridge.contract import Ask, Attachment, Over, Up
 from schemas.bridge_rows import Ability, Turn
 from schemas.content import Frame, Piece
 from schemas.events import Status, Usage
@@ -41,7 +41,10 @@ class Moment(Struct, frozen=True, gc=False):
 
 
 class Wish(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be driven, where, and how. ``resume`` is the agent's own id of a conversation; ``fork``: a copy of it."""
+    """What is to be driven, where, and how. ``resume`` is the agent's own id of a conversation; ``fork``: a copy of it.
+
+    With ``attach`` no agent is started: that conversation is joined where it runs.
+    """
 
     agent: str
     cwd: str
@@ -53,6 +56,7 @@ class Wish(Struct, frozen=True, kw_only=True, omit_defaults=True):
     program: str = ""
     arguments: tuple[str, ...] = ()
     environ: dict[str, str] = {}
+    attach: Attachment | None = None
 
 
 class Message(Struct, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ def close(session: str, *, json: bool) -> None:
     if json:
         show_json(row)
     else:
-        show(f"{row.session} has ended, and all that it had started")
+        show(_ended(row))
 
 
 def reset(folder: str, *, agent: str, force: bool, json: bool) -> None:
@@ -53,7 +53,7 @@ def reset(folder: str, *, agent: str, force: bool, json: bool) -> None:
         say(f"nothing is driven in {real}")
     else:
         for row in table.bridges:
-            show(f"{row.session} has ended, and all that it had started")
+            show(_ended(row))
 
 
 def list_agents(*, json: bool) -> None:
@@ -71,6 +71,12 @@ def list_agents(*, json: bool) -> None:
             *(f"{row.agent}: {note}" for note in row.notes),
         ):
             say(line)
+
+
+def _ended(row: BridgeRow) -> str:
+    if row.attached is not None:
+        return f"{row.session} was left; its agent goes on in its own terminal"
+    return f"{row.session} has ended, and all that it had started"
 
 
 def _ask(command: Any) -> Any:
@@ -93,6 +99,7 @@ def _bridge(row: BridgeRow, short: dict[str, str], now: str) -> tuple[str, ...]:
     waits = f", {row.queued} waiting" if row.queued else ""
     notes = (
         f"{row.relation} {row.parent}" if row.parent and row.relation else "",
+        "" if row.attached is None else f"joined in its own terminal ({row.attached})",
         row.status_reason,
         f"restarted {row.restarts} time{'s' if row.restarts > 1 else ''}" if row.restarts else "",
         row.note,

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from actors.cli import bus
-from actors.cli.chat_session import QUICK_SECONDS, SLOW_SECONDS, ask
+from actors.cli.chat_session import SLOW_SECONDS, ask
 from actors.cli.failures import USAGE, CommandFailedError, explain_failure
 from actors.cli.output import say
 from bus.client import Client
 from bus.errors import BusError
-from schemas.bridge_rows import BridgeRow, Pending
-from schemas.commands.bridges import CloseSession, ShowPending, StartSession
+from schemas.bridge_rows import BridgeRow
+from schemas.commands.bridges import AttachSession, CloseSession, StartSession
 
 DEFAULT_AGENT: Final = "codex"
 MAX_PROMPT: Final = 4 << 20
@@ -123,9 +123,11 @@ async def _asked(client: Client, command: StartSession | CloseSession) -> Bridge
 
 
 def _find(session: str) -> BridgeRow:
+    """Find a session that is driven; one whose agent runs in a terminal of the user's is joined there."""
+
     async def look(client: Client) -> BridgeRow:
-        pending: Pending = await ask(client, ShowPending(session=session), QUICK_SECONDS)
-        return pending.bridge
+        row: BridgeRow = await ask(client, AttachSession(session=session), SLOW_SECONDS)
+        return row
 
     return bus.with_client(look)
 
@@ -141,7 +143,8 @@ def _converse(row: BridgeRow, prompt: str) -> int:
     from actors.cli.chat_tty import converse  # noqa: PLC0415 - needs a terminal
 
     if not converse(row, prompt):
-        say(f"the session goes on: tabwire chat {row.launch} comes back to it, tabwire bridges close {row.launch} ends it")
+        ends = "ends it" if row.attached is None else "leaves it to its own terminal"
+        say(f"the session goes on: tabwire chat {row.launch} comes back to it, tabwire bridges close {row.launch} {ends}")
     return 0
 
 

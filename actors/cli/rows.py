@@ -163,6 +163,8 @@ def _details(row: SessionRow, names: _Names) -> Iterator[str]:
         yield f"by {row.status_source}{f': {row.status_reason}' if wanted else ''}"
     if row.parent:
         yield f"{row.relation or 'started by'} {names.of(row.parent)}"
+    if row.attached:
+        yield f"attached ({row.attached})"
     if row.threads:
         yield f"{row.threads} thread{'s' if row.threads > 1 else ''} inside"
     if row.verdict == "unverified" and row.missing:

@@ -14,9 +14,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
-from actors.discovery import codex_daemon, websocket
+from actors.discovery import codex_daemon
 from actors.discovery.codex_daemon import DaemonRefusedError, Inquiry, Listening, Opening
 from actors.probe.contract import Address, Peer
+from actors.runtime import websocket
 from schemas.identity import ProcessKey
 
 CONTROL_SOCKET: Final = "app-server-control/app-server-control.sock"

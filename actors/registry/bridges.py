@@ -7,6 +7,9 @@ that one, then each that was begun in its place. What it says of the conversatio
 and reads it from the agent's own pipe, so its launches stand for the conversation without any request. It never *verifies* a
 session: only a request through the gateway does. The processes that it starts after the first have launches of their own.
 
+A bridge that only *joined* a session (``bridge.attached``) says nothing of who has it: the session shows that, and is otherwise
+what it was.
+
 When it begins another conversation, its processes have the former one no more. When it ends, everything that it had started
 has ended too. Its facts come from one publisher, in order.
 
@@ -19,6 +22,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from actors.registry.identity import identify_launch
+from actors.registry.judgement import canonical
 from actors.registry.lifetimes import join_launch
 from actors.registry.state import Bridge, Launch, Process, Session, State
 from actors.registry.statements import at, note
@@ -36,6 +40,8 @@ from schemas.envelope import Recorded
 from schemas.events import (
     BridgeApprovalRequested,
     BridgeApprovalResolved,
+    BridgeAttached,
+    BridgeDetached,
     BridgeEnded,
     BridgeFailed,
     BridgeIdentified,
@@ -185,6 +191,22 @@ def ended(state: State, event: Recorded, data: BridgeEnded) -> None:
             end_process(state, process, *launch.swept)
         state.stir(*launch.sessions)
     state.stir(session.id)
+
+
+def attached(state: State, _: Recorded, data: BridgeAttached) -> None:
+    """Know that a bridge joined a session; one that nobody else has told of is none because of that."""
+    session = state.sessions.get(canonical(state, data.session))
+    if session is None:
+        state.count("sessions that a bridge joined and nobody else knows")
+    else:
+        session.attached = (data.launch, data.channel)
+
+
+def detached(state: State, _: Recorded, data: BridgeDetached) -> None:
+    """Know that it left."""
+    session = state.sessions.get(canonical(state, data.session))
+    if session is not None and session.attached is not None and session.attached[0] == data.launch:
+        session.attached = None
 
 
 # ---------------------------------------------------------------------------------------------------- inside

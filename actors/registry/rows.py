@@ -204,6 +204,7 @@ def _row(state: State, session: Session, now: str, aliases: tuple[SessionId, ...
         git_branch=None if file is None or file.seen is None else file.seen.git_branch or None,
         declared=bool(session.claims) and not any(claim.hard for claim in claims),
         unreadable="" if process is None else process.unreadable,
+        attached="" if session.attached is None else session.attached[1],
     )
 
 

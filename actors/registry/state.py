@@ -83,7 +83,8 @@ class Session:
     """A name under which requests are counted, and every statement made about it.
 
     ``unheard``: it was an alias from its very beginning, so that nobody needs to hear of it. ``left`` tells since when the
-    processes of a launch have it no more: their bridge began another one in its place.
+    processes of a launch have it no more: their bridge began another one in its place. ``attached`` is the bridge that joined
+    it, and how.
     """
 
     __slots__ = (
@@ -91,6 +92,7 @@ class Session:
         "agent_order",
         "announced",
         "at",
+        "attached",
         "claims",
         "conflicts",
         "conflicts_omitted",
@@ -119,6 +121,7 @@ class Session:
         self.agent_order: tuple[int, bool, str] = (9, True, "")
         self.at = at
         self.provisional = provisional
+        self.attached: tuple[LaunchId, str] | None = None
         self.conversation: ConversationKey | None = None
         self.last_position = at.position
         self.last_time = at.time

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from schemas.commands.bridges import (
     AnswerApproval,
+    AttachSession,
     ChangeSettings,
     ClearConversation,
     CloseSession,
@@ -42,6 +43,7 @@ from schemas.commands.registry import (
 __all__ = [
     "COMMANDS",
     "AnswerApproval",
+    "AttachSession",
     "ChangeSettings",
     "ClearConversation",
     "CloseSession",

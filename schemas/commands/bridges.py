@@ -36,6 +36,19 @@ class StartSession:
 
 @command
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttachSession:
+    """Join a session whose agent runs in the user's own terminal; answered at once with its row, or with that it has already.
+
+    Refused with what is missing, and what to do, where there is no exact way to it. Closing it afterwards only detaches.
+    """
+
+    TYPE: ClassVar[str] = "bridges.attach_session"
+    ANSWER: ClassVar[type[Any]] = BridgeRow
+    session: str
+
+
+@command
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendMessage:
     """Give the agent a message, now or when the running turn has ended; answered when it is accepted, with the row.
 

@@ -22,6 +22,8 @@ from schemas.events.actors import (
 from schemas.events.bridges import (
     BridgeApprovalRequested,
     BridgeApprovalResolved,
+    BridgeAttached,
+    BridgeDetached,
     BridgeEnded,
     BridgeFailed,
     BridgeIdentified,
@@ -108,6 +110,8 @@ __all__ = [
     "ActorStarted",
     "BridgeApprovalRequested",
     "BridgeApprovalResolved",
+    "BridgeAttached",
+    "BridgeDetached",
     "BridgeEnded",
     "BridgeFailed",
     "BridgeIdentified",

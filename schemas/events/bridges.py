@@ -144,6 +144,31 @@ class BridgeFailed(Struct, frozen=True, kw_only=True, gc=False):
 
 
 @event
+class BridgeAttached(Struct, frozen=True, kw_only=True, gc=False):
+    """A bridge joined a session whose agent runs in the user's own terminal. Says nothing of whose the session is.
+
+    ``channel`` is how. What is said and done then, the agent's transcript, hooks and requests tell as before: of a session that
+    was only joined there are no other facts of its bridge.
+    """
+
+    TYPE: ClassVar[str] = "bridge.attached"
+    launch: LaunchId
+    session: SessionId
+    channel: Word
+    process: ProcessKey
+
+
+@event
+class BridgeDetached(Struct, frozen=True, kw_only=True, gc=False):
+    """A bridge left the session that it had joined. The agent goes on, unless ``reason`` says that it is gone."""
+
+    TYPE: ClassVar[str] = "bridge.detached"
+    launch: LaunchId
+    session: SessionId
+    reason: Line
+
+
+@event
 class BridgeEnded(Struct, frozen=True, kw_only=True, gc=False):
     """A bridge and everything that it had started has ended."""
 

@@ -97,7 +97,7 @@ PURE = (
     *(f"actors.gateway.{name}" for name in ("failure_table", "fault_reading", "faults", "health", "quota")),
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
     *(f"actors.discovery.{name}" for name in ("account", "codex_daemon", "endpoints", "holdings", "portrait", "terms")),
-    "actors.discovery.websocket",
+    "actors.runtime.websocket",
     *(f"actors.transcripts.{name}" for name in ("claude", "claude_messages", "codex", "codex_limits", "facts")),
     *(f"actors.transcripts.{name}" for name in ("lines", "story", "tree")),
     *(f"actors.transcripts.{name}" for name in ("claude_turns", "codex_turns", "gathering", "pieces")),

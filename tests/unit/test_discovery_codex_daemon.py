@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.discovery import websocket
 from actors.discovery.codex_daemon import (
     MAX_THREADS,
     DaemonRefusedError,
@@ -22,7 +21,8 @@ from actors.discovery.codex_daemon import (
     openings,
     step,
 )
-from actors.discovery.websocket import Incoming, Message, WebSocketError, frame, receive, upgrade_request
+from actors.runtime import websocket
+from actors.runtime.websocket import Incoming, Message, WebSocketError, frame, receive, upgrade_request
 from schemas.identity import ProcessKey
 
 FIRST, SECOND, TITLE = (
@@ -195,7 +195,7 @@ def from_server(content: bytes, opcode: int = websocket.TEXT, *, final: bool = T
 @given(st.lists(st.binary(max_size=400), max_size=6), st.integers(1, 50))
 def test_messages_come_out_as_they_went_in_however_the_bytes_are_cut(contents: list[bytes], cut: int) -> None:
     wire = UPGRADED + b"".join(from_server(content) for content in contents)
-    state, got = Incoming(), []
+    state, got = Incoming(), list[Message]()
     for at in range(0, len(wire), cut):
         state, messages = receive(state, wire[at : at + cut], KEY)
         got += messages

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from actors.discovery import websocket
 from actors.discovery.daemons import Client, Daemons, Server
 from actors.probe.contract import Address, Peer
+from actors.runtime import websocket
 from schemas.identity import ProcessKey
 from tests.unit.test_discovery_codex_daemon import FIRST, Daemon
 

@@ -21,8 +21,9 @@ Pure. Must not know pipes, clocks, who else talks to this session.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from actors.bridge.adapter import (
     AgentFacts,
@@ -30,6 +31,7 @@ from actors.bridge.adapter import (
     Change,
     Changed,
     Clear,
+    Command,
     Decide,
     Input,
     Interrupt,
@@ -42,10 +44,10 @@ from actors.bridge.adapter import (
     Spawned,
     Write,
 )
-from actors.bridge.codex import wire
+from actors.bridge.codex import joined, wire
 from actors.bridge.codex.answers import answered, ask, greeted_once, open_thread, settings_params, thread_params
 from actors.bridge.codex.asks import Question, question
-from actors.bridge.codex.launch import plan
+from actors.bridge.codex.launch import plan as plan_own
 from actors.bridge.codex.state import (
     AGENT,
     MODE_NAMES,
@@ -79,6 +81,16 @@ FACTS: Final = AgentFacts(
 _CLIENT: Final = {"name": "tabwire", "title": "Tabwire", "version": "1"}
 
 
+def plan(beginning: Beginning) -> Command:
+    """Return how the app-server is started, or joined.
+
+    Raises:
+        LaunchRefusedError: it cannot be pointed at the gateway, or cannot do what is asked.
+
+    """
+    return plan_own(beginning) if beginning.attach is None else joined.plan(beginning)
+
+
 def begin(beginning: Beginning) -> Session:
     """Return the state before Codex runs."""
     return Session(beginning=beginning)
@@ -93,7 +105,8 @@ def step(state: Session, input_: Input) -> Step:
             return _skipped(state, input_)
         case Spawned():
             capabilities = {"experimentalApi": True, "requestAttestation": False, "optOutNotificationMethods": UNWANTED}
-            params = {"clientInfo": _CLIENT, "capabilities": capabilities}
+            client = _CLIENT if state.beginning.attach is None else joined.CLIENT
+            params = {"clientInfo": client, "capabilities": capabilities}
             return ask(state, Errand(purpose="greet"), "initialize", params)
         case Passed(name=name):
             return greeted_once(replace(state, models=state.models or ())) if name == "models" else open_thread(state)
@@ -130,7 +143,7 @@ def _interrupt(state: Session) -> Step:
 def _prompt(state: Session, prompt: Prompt) -> Step:
     state = replace(state, turn=Turn(name=prompt.turn, before=state.total))
     metadata = {"tabwire_turn": prompt.turn}
-    if state.beginning.launch:
+    if state.beginning.launch and state.beginning.attach is None:
         metadata["tabwire_launch"] = state.beginning.launch
     params = {
         "threadId": state.thread,
@@ -158,6 +171,8 @@ def _decide(state: Session, approval: str, option: str | None) -> Step:
     if found is None:
         return state, (Note("an answer to what Codex does not ask any more was left out"),)
     name, asked = found
+    if option is None and state.beginning.attach is not None and not joined.interrupted(state):
+        return joined.left_to_the_user(replace(state, questions=without(state.questions, approval)), "a question")
     result = asked.denied if option is None else asked.answers.get(option, asked.denied)
     return replace(state, questions=without(state.questions, approval)), (Write(wire.answer(name, result)),)
 
@@ -169,6 +184,8 @@ def _line(state: Session, message: wire.Message | None) -> Step:
     match message:
         case None:
             return state, (Note("Codex wrote a line that is not of its protocol"),)
+        case wire.Told(method=joined.LEFT, params=params) if state.beginning.attach is not None:
+            return joined.left(state, params)
         case wire.Told(method=method, params=params):
             return told(state, method, params)
         case wire.Asked():
@@ -182,7 +199,7 @@ def _line(state: Session, message: wire.Message | None) -> Step:
 def _skipped(state: Session, skipped: LineSkipped) -> Step:
     """Make the best of a line that was too long: nobody may wait for what was in it."""
     message = wire.read_head(skipped.head)
-    if isinstance(message, wire.Asked):
+    if isinstance(message, wire.Asked) and state.beginning.attach is None:
         refusal = Write(wire.refusal(message.id, wire.REFUSED, f"a request of {skipped.length} bytes is not read"))
         outputs: tuple[Output, ...] = (refusal,)
     else:
@@ -196,10 +213,9 @@ def _skipped(state: Session, skipped: LineSkipped) -> Step:
 
 def _asked(state: Session, asked: wire.Asked) -> Step:
     """Take a question of Codex. Who is not in a turn has nobody to ask; that is a sub-agent which outlived its turn."""
-    params = asked.params
-    approval = f"{asked.id}-{text(params, 'turnId')[-12:]}"[:200]
-    item = state.turn.items.get(text(params, "itemId"), {}) if state.turn else {}
-    answer = question(approval, asked.method, params, item)
+    if state.beginning.attach is not None:
+        return _asked_beside(state, asked)
+    approval, answer = _read(state, asked)
     if answer is None:
         refusal = wire.refusal(asked.id, wire.NO_SUCH_METHOD, f"tabwire does not serve {asked.method[:100]}")
         return state, (Write(refusal), Note(f"Codex asked for {asked.method[:100]!r}, which is not served"))
@@ -209,3 +225,25 @@ def _asked(state: Session, asked: wire.Asked) -> Step:
     if state.turn is None or approval in state.questions:
         return state, (Write(wire.answer(asked.id, answer.denied)), Note("a question outside of any turn was declined"))
     return replace(state, questions={**state.questions, approval: (asked.id, answer)}), (answer.ask,)
+
+
+def _asked_beside(state: Session, asked: wire.Asked) -> Step:
+    """Take a question that the user's own terminal asks as well: what cannot be answered here is left to it."""
+    if text(asked.params, "threadId") != state.thread:
+        return joined.left_to_the_user(state, f"a question of another thread ({asked.method[:100]!r})")
+    state, outputs = joined.wake(state, text(asked.params, "turnId"))
+    approval, answer = _read(state, asked)
+    if not isinstance(answer, Question):
+        state, words = notice(state, "Codex asks for something that can only be answered in its own terminal")
+        return state, (*outputs, *words)
+    if approval in state.questions:
+        return joined.left_to_the_user(state, "a question that is open already")
+    return replace(state, questions={**state.questions, approval: (asked.id, answer)}), (*outputs, answer.ask)
+
+
+def _read(state: Session, asked: wire.Asked) -> tuple[str, Question | Mapping[str, Any] | None]:
+    """Name a question, and read what it asks."""
+    params = asked.params
+    approval = f"{asked.id}-{text(params, 'turnId')[-12:]}"[:200]
+    item = state.turn.items.get(text(params, "itemId"), {}) if state.turn else {}
+    return approval, question(approval, asked.method, params, item)

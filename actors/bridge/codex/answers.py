@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from actors.bridge.adapter import Changed, Fail, Greeted, Note, Output, Say, Wait, Write
-from actors.bridge.codex import wire
+from actors.bridge.codex import joined, wire
 from actors.bridge.codex.state import (
     AGENT,
     CONFIGURED,
@@ -65,8 +65,10 @@ def thread_params(state: Session, model: str) -> dict[str, Any]:
 
 
 def open_thread(state: Session) -> Step:
-    """Begin, resume or fork the thread."""
+    """Begin, resume or fork the thread, or join it where it is."""
     beginning = state.beginning
+    if beginning.attach is not None:
+        return joined.ask_for_loaded(state)
     params = thread_params(state, beginning.model)
     errand = Errand(purpose="open")
     if not beginning.resume:
@@ -99,6 +101,7 @@ def greeted_once(state: Session) -> Step:
         mode=state.mode,
         model=state.model,
         transcript=state.transcript,
+        can=None if state.beginning.attach is None else joined.CAN,
     )
     return replace(state, greeted=True), (Wait(name="models", seconds=None), said)
 
@@ -145,6 +148,10 @@ def _opened(state: Session, errand: Errand, result: Result) -> Step:
     if old and old != name:
         state, leave = asking(state, Errand(purpose="aside"), "thread/unsubscribe", {"threadId": old})
         outputs = (*outputs, leave)
+    if state.beginning.attach is not None:
+        if not joined.is_active(thread):
+            return _settle_done(state, Errand(purpose="settle"))
+        return joined.look_under_way(state)
     mode = state.mode if errand.clear else state.beginning.mode or CONFIGURED
     settle = Errand(purpose="settle", mode=mode, clear=errand.clear)
     if mode == CONFIGURED:
@@ -152,6 +159,12 @@ def _opened(state: Session, errand: Errand, result: Result) -> Step:
     else:
         state, more = ask(state, settle, "thread/settings/update", settings_params(state, None, mode))
     return state, (*outputs, *more)
+
+
+def _under_way(state: Session, _: Errand, result: Result) -> Step:
+    state, outputs = joined.under_way(state, result)
+    state, more = _settle_done(state, Errand(purpose="settle"))
+    return state, (*more, *outputs)
 
 
 def _settled(state: Session, errand: Errand, _: Result) -> Step:
@@ -195,6 +208,11 @@ def _not_greeted(state: Session, _: Errand, message: str) -> Step:
     return state, (
         Fail(code="greeting_refused", message=f"Codex refused our greeting: {message} {_tried(state)}", resumable=False),
     )
+
+
+def _not_looked(state: Session, _: Errand, __: str) -> Step:
+    """Go on without what the running turn has shown."""
+    return _settle_done(state, Errand(purpose="settle"))
 
 
 def _no_models(state: Session, _: Errand, __: str) -> Step:
@@ -249,6 +267,8 @@ _DONE: Final[Mapping[Purpose, Callable[[Session, Errand, Result], Step]]] = {
     "greet": _initialized,
     "models": _modelled,
     "open": _opened,
+    "loaded": lambda state, _, result: joined.join(state, result),
+    "under_way": _under_way,
     "settle": _settled,
     "change": _changed,
     "turn": _turn_accepted,
@@ -258,6 +278,8 @@ _REFUSED: Final[Mapping[Purpose, Callable[[Session, Errand, str], Step]]] = {
     "greet": _not_greeted,
     "models": _no_models,
     "open": _not_opened,
+    "loaded": _not_opened,
+    "under_way": _not_looked,
     "settle": _not_settled,
     "change": _not_changed,
     "turn": _turn_refused,

@@ -36,6 +36,15 @@ def text_completed(turn: str, item: Item, told: int) -> Iterator[Piece]:
         yield TextEnded(turn=turn, item=name, channel=channel, length=length)
 
 
+def prompt_of(turn: str, item: Item) -> Iterator[Piece]:
+    """Tell what somebody else asked in a turn; what we asked ourselves is known."""
+    name, parts = text(item, "id"), [part for part in rows(item, "content") if isinstance(part, dict)]
+    whole = "\n".join(text(part, "text") for part in parts if text(part, "type") == "text")
+    if whole and text(item, "clientId") != turn:
+        yield TextAdded(turn=turn, item=name, channel="prompt", text=whole)
+        yield TextEnded(turn=turn, item=name, channel="prompt", length=len(whole))
+
+
 def tool_started(turn: str, item: Item) -> ToolStarted | None:
     """Tell that a tool is used; None when the item is none."""
     if (tool := _TOOLS.get(text(item, "type"))) is None:

@@ -12,7 +12,7 @@ from actors.bridge.codex.wire import RequestId, request
 from schemas.events import Usage
 
 Step = tuple["Session", tuple[Output, ...]]
-Purpose = Literal["greet", "models", "open", "settle", "change", "turn", "interrupt", "left", "aside"]
+Purpose = Literal["greet", "models", "open", "settle", "change", "turn", "interrupt", "left", "aside", "loaded", "under_way"]
 
 AGENT: Final = "codex"
 TESTED: Final = "0.169.0"
@@ -50,7 +50,10 @@ class Errand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """The running turn: our name for it, Codex's (empty until it is known), what of it is open, tokens before it."""
+    """The running turn: our name for it, Codex's (empty until it is known), what of it is open, tokens before it.
+
+    ``joined``: it ran already when we came; ``done`` are the items of it that were shown whole.
+    """
 
     name: str
     id: str = ""
@@ -58,6 +61,8 @@ class Turn:
     items: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     before: Usage | None = None
     notices: int = 0
+    joined: bool = False
+    done: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

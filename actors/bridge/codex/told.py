@@ -21,6 +21,7 @@ from actors.bridge.adapter import Fail, Note, Output, Say, Withdrawn, Woke
 from actors.bridge.codex.items import (
     TEXTS,
     plan_updated,
+    prompt_of,
     text_completed,
     tool_ended,
     tool_started,
@@ -118,7 +119,8 @@ def turn_ended(state: Session, outcome: TurnOutcome, reason: str = "", *failures
         return state, ()
     ended = Say(TurnEnded(turn=turn.name, outcome=outcome, reason=reason))
     state = replace(state, turn=None)
-    if outcome == "completed" or not any(text(item, "type") == "commandExecution" for item in turn.items.values()):
+    own = state.beginning.attach is None  # of the user's own Codex the commands that run are the user's
+    if outcome == "completed" or not own or not any(text(item, "type") == "commandExecution" for item in turn.items.values()):
         return state, (*failures, ended)
     left = Errand(purpose="left", turn=" ".join(turn.items))
     state, write = asking(state, left, "thread/backgroundTerminals/list", {"threadId": state.thread})
@@ -277,7 +279,7 @@ Taken = tuple[Turn, tuple[Output, ...]]
 
 
 def _added(turn: Turn, item: str, channel: Channel, words: str) -> Taken:
-    if not item or not words:
+    if not item or not words or (turn.joined and item not in turn.texts):
         return turn, ()
     turn = replace(turn, texts={**turn.texts, item: turn.texts.get(item, 0) + len(words)})
     return turn, (Say(TextAdded(turn=turn.name, item=item, channel=channel, text=words)),)
@@ -299,6 +301,8 @@ def _thought_parted(turn: Turn, params: Params) -> Taken:
 def _item_started(turn: Turn, params: Params) -> Taken:
     item = table(params, "item")
     piece = tool_started(turn.name, item)
+    if piece is None and turn.joined and text(item, "type") in TEXTS:
+        return replace(turn, texts={**turn.texts, text(item, "id"): 0}), ()
     if piece is None:
         return turn, ()
     return replace(turn, items={**turn.items, piece.item: item}), (Say(piece),)
@@ -307,6 +311,12 @@ def _item_started(turn: Turn, params: Params) -> Taken:
 def _item_completed(turn: Turn, params: Params) -> Taken:
     item = table(params, "item")
     name = text(item, "id")
+    if turn.joined:
+        if name in turn.done:
+            return turn, ()
+        turn = replace(turn, done=turn.done | {name})
+    if text(item, "type") == "userMessage":
+        return turn, tuple(Say(piece) for piece in prompt_of(turn.name, item))
     if text(item, "type") in TEXTS:
         pieces = tuple(text_completed(turn.name, item, turn.texts.get(name, 0)))
         return replace(turn, texts=without(turn.texts, name)), tuple(Say(piece) for piece in pieces)
