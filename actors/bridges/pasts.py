@@ -20,7 +20,7 @@ from actors.bridges.shell import Hub
 from actors.bridges.terms import Session
 from actors.transcripts import history
 from actors.transcripts.claude_messages import message_uuid
-from actors.transcripts.pieces import named, named_by_message
+from actors.transcripts.pieces import named
 from actors.transcripts.tree import Agent
 from bus.client import RefusedError
 from bus.protocol import MAX_ANSWER
@@ -42,7 +42,7 @@ _SECONDS: Final = 5.0
 class Known:
     """A session as its past is looked for; ``driven`` is None where it is not driven here.
 
-    ``seen`` are the completed turns that its bridge saw, ``shown`` is the one that runs, as far as it was shown.
+    ``seen`` are the completed turns that its bridge saw, ``names`` are those of all turns that the stream may have told of.
     """
 
     session: SessionId
@@ -53,7 +53,7 @@ class Known:
     environ: Mapping[str, str]
     running: bool = False
     seen: tuple[Turn, ...] = ()
-    shown: tuple[Turn, ...] = ()
+    names: tuple[str, ...] = ()
     driven: Session | None = None
 
 
@@ -131,7 +131,7 @@ async def _from_transcript(one: Known, limit: int, before: str) -> History | Non
             told = History(
                 session=one.session,
                 source="transcript",
-                turns=_named(one, page.turns, newest=not before),
+                turns=named(page.turns, page.messages, {_message_id(agent, turn): turn for turn in one.names}),
                 before=str(page.before) if page.before >= 0 else "",
                 note=page.note,
             )
@@ -142,12 +142,12 @@ async def _from_transcript(one: Known, limit: int, before: str) -> History | Non
         raise RefusedError("unreadable", f"its transcript cannot be read: {error}") from error
 
 
-def _named(one: Known, turns: tuple[Turn, ...], *, newest: bool) -> tuple[Turn, ...]:
-    """Give turns the names that they have on the stream: Claude Code writes messages under ids that we gave, Codex does not."""
-    seen = (*one.seen, *one.shown)
-    if one.agent == "claude":
-        return named_by_message(turns, {message_uuid(turn.turn): turn.turn for turn in seen})
-    return named(turns, seen) if newest else turns
+def _message_id(agent: Agent, turn: str) -> str:
+    """Return under which id the message stands in a transcript that began a turn of the stream.
+
+    Codex writes it under the turn's own name, which it is given with it (``client_id``), Claude Code under a uuid made of that.
+    """
+    return message_uuid(turn) if agent == "claude" else turn
 
 
 def _from_bridge(one: Known, limit: int, before: str) -> History:
@@ -174,7 +174,7 @@ def _of_driven(session: Session) -> Known:
         environ={**os.environ, **session.wish.environ},
         running=running is not None,
         seen=session.past,
-        shown=() if running is None else (Turn(turn=running.turn, started=running.started, pieces=running.pieces),),
+        names=(*session.known, *(turn.turn for turn in session.past), *(() if running is None else (running.turn,))),
         driven=session,
     )
 

@@ -48,6 +48,7 @@ def _user(gathering: Gathering, entry: dict[str, Any], message: dict[str, Any]) 
         prompt = _text(entry.get("promptId")) or _text(entry.get("uuid")) or f"offset-{gathering.at}"
         if prompt != gathering.turn:
             gathering.begin(prompt, _text(entry.get("timestamp")))
+        gathering.message(_text(entry.get("uuid")))
         gathering.text(_text(entry.get("uuid")) or f"prompt-{gathering.at}", "prompt", text)
 
 

@@ -2,7 +2,7 @@
 
 The agent's items say what was shown (``item_completed``); tools are begun by the model's calls, which stand before them. Old
 files have no items and no ids of turns: there a message begins a turn named after its offset. Lines of which nothing is
-understood say nothing. Must not know files.
+understood say nothing. A message stands there under the id that its client gave it. Must not know files.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ def _event(gathering: Gathering, kind: Any, payload: dict[str, Any], time: str) 
 def _item(gathering: Gathering, item: dict[str, Any]) -> None:
     kind, name = _text(item.get("type")), _text(item.get("id"))
     if channel := _TEXTS.get(kind):
+        if channel == "prompt":
+            gathering.message(_text(item.get("client_id")))
         text = _joined(item.get("content")) or _joined(item.get("summary_text")) or _joined(item.get("summary"))
         gathering.text(name or f"item-{gathering.at}", channel, text)
     elif kind in _NOTICES:

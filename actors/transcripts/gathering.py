@@ -22,13 +22,18 @@ _CUT_OFF: Final = "it was cut off"
 
 
 class Gathering:
-    """The turns of a stretch of a transcript; ``starts`` are the offsets at which their first lines begin."""
+    """The turns of a stretch of a transcript.
+
+    ``starts`` are the offsets at which their first lines begin, ``messages`` the ids of those messages that began them.
+    """
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
         self.starts: list[int] = []
+        self.messages: list[str] = []
         self.turn = ""
         self.at = 0
+        self._message: str | None = None
         self._started = ""
         self._pieces: list[Piece] = []
         self._size = 0
@@ -45,6 +50,11 @@ class Gathering:
         self._started = started
         self.starts.append(self.at)
         self._put(TurnStarted(turn=self.turn))
+
+    def message(self, name: str) -> None:
+        """Know under which id a message was given, if under any; of several in a turn the first one began it."""
+        if self.turn and self._message is None:
+            self._message = name
 
     def text(self, item: str, channel: Channel, text: str) -> None:
         """Add a whole text to the turn, if there is one."""
@@ -97,7 +107,8 @@ class Gathering:
             reason = self._reason if self._outcome else _CUT_OFF
             self._put(TurnEnded(turn=self.turn, outcome=self._outcome or "interrupted", reason=reason))
             self.turns.append(Turn(turn=self.turn, started=self._started, pieces=tuple(self._pieces), cut=self._cut))
-        self.turn, self._pieces, self._size, self._cut = "", [], 0, False
+            self.messages.append(self._message or "")
+        self.turn, self._message, self._pieces, self._size, self._cut = "", None, [], 0, False
         self._open, self._usage, self._outcome, self._reason = {}, None, None, ""
 
     def _put(self, piece: Piece) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.transcripts import claude_turns, codex_turns
 from actors.transcripts.files import Unpacked, find, opened, read_span
@@ -28,11 +29,15 @@ _DIALECTS: Final = {"codex": codex_turns.read, "claude": claude_turns.read}
 
 
 class Page(Struct, frozen=True):
-    """Completed turns, oldest first; ``before`` names the page in front of it (-1: there is none)."""
+    """Completed turns, oldest first; ``before`` names the page in front of it (-1: there is none).
+
+    ``messages`` are the ids under which their messages were given, empty where the file does not say one.
+    """
 
     turns: tuple[Turn, ...]
     before: int = -1
     note: str = ""
+    messages: tuple[str, ...] = ()
 
 
 def locate(agent: Agent, conversation: str, home: str, path: str = "") -> Found | None:
@@ -80,7 +85,7 @@ def page(found: Found, *, limit: int, before: int = -1, running: bool = False) -
                 return told
             if window >= MAX_WINDOW:
                 note = f"older turns are not read: they lie more than {MAX_WINDOW >> 20} MiB before this page"
-                return Page(told.turns, -1, note)
+                return replace(told, before=-1, note=note)
             window *= 4
 
 
@@ -94,7 +99,7 @@ def _page(found: Found, raw: bytes, first: int, limit: int, *, running: bool) ->
         read(gathering, raw[at:newline])
         at = newline + 1
     gathering.close(running=running)
-    turns, starts = gathering.turns[-limit:], gathering.starts[-limit:]
+    turns, starts, messages = gathering.turns[-limit:], gathering.starts[-limit:], gathering.messages[-limit:]
     size, kept = 0, 0
     for turn in reversed(turns):
         size += size_of(turn.pieces)
@@ -103,4 +108,6 @@ def _page(found: Found, raw: bytes, first: int, limit: int, *, running: bool) ->
         kept += 1
     more = kept < len(gathering.turns) or first > 0
     note = "this page is shorter than asked for: its turns are long" if kept < len(turns) else ""
-    return Page(tuple(turns[len(turns) - kept :]), starts[len(starts) - kept] if more and kept else -1, note)
+    first_kept = len(turns) - kept
+    before = starts[first_kept] if more and kept else -1
+    return Page(tuple(turns[first_kept:]), before, note, tuple(messages[first_kept:]))

@@ -103,26 +103,11 @@ def plain(text: str) -> str:
     return _LONE.sub("\ufffd", text)
 
 
-def named(turns: tuple[Turn, ...], seen: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """Give the last turns of a transcript the names that they have on the stream, as far as both tell of the same prompts.
+def named(turns: tuple[Turn, ...], messages: tuple[str, ...], names: Mapping[str, str]) -> tuple[Turn, ...]:
+    """Give turns of a transcript the names that they have on the stream, by the ids under which their messages were given.
 
     Whoever has one of them from the stream already, in part or whole, knows it by its name.
     """
-    found = list(turns)
-    places = iter(range(len(found) - 1, -1, -1))
-    place = next(places, -1)
-    for one in reversed(seen):
-        if place >= 0 and prompt_of(found[place]).strip() == prompt_of(one).strip():
-            found[place] = _renamed(found[place], one.turn)
-            place = next(places, -1)
-        elif one is not seen[-1]:  # the last one may not have been written down yet
-            break
-    return tuple(found)
-
-
-def named_by_message(turns: tuple[Turn, ...], names: Mapping[str, str]) -> tuple[Turn, ...]:
-    """Give turns of a transcript the names that belong to their messages, where these are known by ids of their own."""
-    messages = [next((piece.item for piece in turn.pieces if isinstance(piece, TextAdded)), "") for turn in turns]
     return tuple(_renamed(turn, names[of]) if of in names else turn for turn, of in zip(turns, messages, strict=True))
 
 

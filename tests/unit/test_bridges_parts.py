@@ -295,16 +295,37 @@ def item(number: int) -> dict[str, Any]:
     return {"type": "AgentMessage", "id": f"m{number}", "content": [{"type": "Text", "text": f"answer {number} " * 10}]}
 
 
-def test_turns_that_the_stream_told_keep_their_names() -> None:
-    turns = (turn("x1", "first", "r"), turn("x2", "same", "r"), turn("x3", "same", "r"))
-    seen = (turn("m1", "other", "r"), turn("m2", "same", "r"), turn("m3", "same", "r"))
-    assert [one.turn for one in named(turns, seen)] == ["x1", "m2", "m3"]
-    running = turn("m4", "not written yet", "")
-    assert [one.turn for one in named(turns, (*seen, running))] == ["x1", "m2", "m3"]
-    renamed = named(turns, seen)[2].pieces[1]
+def test_turns_that_the_stream_told_keep_their_names_however_often_the_same_was_said() -> None:
+    turns = (turn("x1", "same", "r"), turn("x2", "same", "r"), turn("x3", "same", "r"), turn("x4", "", ""))
+    here = named(turns, ("of another client", "m2", "m3", ""), {name: name for name in ("m1", "m2", "m3", "m4")})
+    assert [one.turn for one in here] == ["x1", "m2", "m3", "x4"]
+    renamed = here[2].pieces[1]
     assert isinstance(renamed, TextAdded)
     assert renamed.turn == "m3"
-    assert named(turns, ()) == turns
+    assert named(turns, ("m1", "m2", "m3", "m4"), {}) == turns
+
+
+def test_a_transcript_says_under_which_ids_messages_were_given(tmp_path: Path) -> None:
+    def message(turn: str, client: str | None, text: str) -> list[str]:
+        item = {"type": "UserMessage", "id": f"u-{turn}", "client_id": client, "content": [{"type": "text", "text": text}]}
+        payloads: list[dict[str, Any]] = [
+            {"type": "task_started"},
+            {"type": "item_completed", "item": item},
+            {"type": "item_completed", "item": {**item, "client_id": "steered"}},
+            {"type": "task_complete"},
+        ]
+        return [json.dumps({"type": "event_msg", "timestamp": "t", "payload": {**one, "turn_id": turn}}) for one in payloads]
+
+    file = tmp_path / f"rollout-2026-11-20T22-17-02-{UUID}.jsonl"
+    lines = [*message("t1", "m1", "same"), *message("t2", None, "same"), *message("t3", "m3", "same")]
+    file.write_text("\n".join(lines) + "\n")
+    page = history.page(found(file), limit=10)
+    assert ([one.turn for one in page.turns], page.messages) == (["t1", "t2", "t3"], ("m1", "", "m3"))
+    last = history.page(found(file), limit=1)
+    assert ([one.turn for one in last.turns], last.messages) == (["t3"], ("m3",))
+    assert history.page(found(file), limit=10, before=last.before).messages == ("m1", "")
+    plain = history.page(found(SAMPLES / "claude-say-hi.jsonl", "claude"), limit=1)
+    assert plain.messages == tuple(piece.item for piece in plain.turns[0].pieces[1:2] if isinstance(piece, TextAdded))
 
 
 def test_texts_are_cut_into_pieces_and_the_oldest_pieces_go_first() -> None:
