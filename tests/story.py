@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from actors.registry.fold import Effect, State, fold
 from actors.registry.rows import as_of, explain, table
@@ -37,6 +37,7 @@ REGISTRY = "/actor/registry/r1"
 TAB = TerminalKey("wt:11111111-aaaa")
 OTHER_TAB = TerminalKey("tmux:/tmp/tmux-0/default,71:%3")
 
+_F = TypeVar("_F")
 Ended = Literal["completed", "aborted", "failed"]
 
 
@@ -265,6 +266,16 @@ class Story:
 
     def explain(self, prefix: str) -> Explanation:
         return explain(self.state, prefix, clock(self.seconds))
+
+
+def kinds(story: Story) -> list[str]:
+    """Announce what is owed; return the names of its types."""
+    return [type(effect.data).__name__ for effect in story.announce()]
+
+
+def of(story: Story, type_: type[_F]) -> list[_F]:
+    """Announce what is owed; return what of it is of a type."""
+    return [effect.data for effect in story.announce(statuses=True) if isinstance(effect.data, type_)]
 
 
 def provisional(key: ProcessKey) -> SessionId:

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from actors.transcripts.facts import Fact
 from actors.transcripts.files import find
 from actors.transcripts.tree import Agent, Found, roots
 
@@ -80,3 +81,8 @@ def sample(home: Path, recorded: str) -> Path:
 def found(home: Path, agent: Agent = "codex") -> list[Found]:
     """Find every transcript below ``home``, by path."""
     return sorted((one for root in roots(agent, str(home)) for one in find(root)), key=lambda one: one.path)
+
+
+def types(facts: list[Fact]) -> list[str]:
+    """Return what kinds of facts were told, in order."""
+    return [fact.TYPE.removeprefix("transcript.") for fact in facts]
