@@ -68,14 +68,14 @@ class Teller:
             RefusedError: it is not what a TELL may be (``invalid``, ``too_large``).
 
         """
-        if len(body) > MAX_TELL:
-            raise RefusedError("too_large", f"{len(body)} bytes told in {stream} exceed the limit of {MAX_TELL}")
         if not _STREAM.fullmatch(stream) or not _KIND.fullmatch(kind) or kind == MARK or not 1 <= sequence <= MAX_SEQUENCE:
             raise RefusedError("invalid", f"stream {stream!r}, kind {kind!r}, sequence {sequence}: not what a TELL may be")
         self._places[stream] = _Place(sequence, anyio.current_time())
         self._places.move_to_end(stream)
         if len(self._places) > MAX_STREAMS:
             self._places.popitem(last=False)
+        if len(body) > MAX_TELL:  # its number is spent: the mark shows it
+            raise RefusedError("too_large", f"{len(body)} bytes told in {stream} exceed the limit of {MAX_TELL}")
         taken = self._send(Tell(stream=stream, kind=kind, sequence=sequence, body=body))
         self.dropped += not taken
         return taken

@@ -1,16 +1,16 @@
 """The way of frames to the bus: in order, never waited for, dropped and counted when there are too many.
 
-A number is spent whatever comes of its frame, so whoever listens sees a loss and asks for what is pending. Must not know
-sessions.
+A number is spent whatever comes of its frame, so whoever listens sees a loss and asks for what is pending: by the number of the
+next frame, or, of what the bus did not take, by its mark. Must not know sessions.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 import anyio
 
+from actors.bridges.frame_queue import FrameQueue
 from bus.client import Client
 from bus.errors import RefusedError
 from schemas.codec import encode
@@ -20,20 +20,22 @@ CAPACITY: Final = 20_000
 
 
 class Streams:
-    """Frames on their way; ``dropped`` of them were lost."""
+    """Frames on their way."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._frames: deque[Frame] = deque()
+        self._frames = FrameQueue(CAPACITY)
         self._wanted = anyio.Event()
-        self.dropped = 0
+        self._refused = 0
+
+    @property
+    def dropped(self) -> int:
+        """Return how many were lost, here or by the bus."""
+        return self._frames.dropped + self._refused
 
     def put(self, frame: Frame) -> None:
         """Take a frame; never waits."""
-        if len(self._frames) >= CAPACITY:
-            self.dropped += 1
-            return
-        self._frames.append(frame)
+        self._frames.put(frame)
         self._wanted.set()
 
     async def run(self) -> None:
@@ -42,13 +44,13 @@ class Streams:
             await self._wanted.wait()
             self._wanted = anyio.Event()
             while self._frames:
-                await self._send(self._frames.popleft())
+                await self._send(self._frames.take())
 
     async def drain(self, deadline: float) -> None:
         """Tell what is left, within a deadline."""
         with anyio.move_on_after(deadline):
             while self._frames:
-                await self._send(self._frames.popleft())
+                await self._send(self._frames.take())
 
     async def _send(self, frame: Frame) -> None:
         kind = str(frame.piece.__struct_config__.tag)
@@ -58,4 +60,4 @@ class Streams:
             if error.code != "too_large":
                 raise
             taken = False
-        self.dropped += not taken
+        self._refused += not taken

@@ -183,7 +183,7 @@ def test_no_line_of_a_transcript_breaks_its_reading(agent: str, lines: list[byte
     for line in lines:
         (codex_turns if agent == "codex" else claude_turns).read(gathering, line)
     gathering.close()
-    assert len(gathering.turns) == len(gathering.starts)
+    assert len(gathering.turns) == len(gathering.starts) == len(gathering.messages)
     for turn in gathering.turns:
         assert isinstance(turn.pieces[0], TurnStarted)
         assert isinstance(turn.pieces[-1], TurnEnded)

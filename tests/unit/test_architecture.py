@@ -66,7 +66,10 @@ PURE = (
     *(f"schemas.{name}" for name in ("config_lines", "config_reader", "config_rules")),
     *(f"schemas.{name}" for name in ("launch", "prices", "rows", "upcast")),
     "actors.gateway.spending",
-    *(f"actors.bridges.{name}" for name in ("course", "hearing", "parts", "review", "rows", "session", "terms", "turns")),
+    *(
+        f"actors.bridges.{name}"
+        for name in ("course", "frame_queue", "hearing", "parts", "review", "rows", "session", "terms", "turns")
+    ),
     *(f"actors.bridge.{name}" for name in ("adapter", "agent_says", "approvals", "contract", "conversation", "hub_asks")),
     *(f"actors.bridge.{name}" for name in ("pieces", "progress", "state", "turns")),
     *(f"actors.bridge.acp.{part}" for part in ("protocol", "opening", "reading", "state", "turns")),
