@@ -69,11 +69,14 @@ def _adapters() -> tuple[Mapping[str, AgentFacts], Mapping[str, str]]:
 def find_program(known: AgentFacts, wanted: str, environ: Mapping[str, str]) -> str:
     """Return the file of an agent: the one that is wanted, or the first of its names on PATH.
 
+    What a PATH names from whoever's folder is looked for in none.
+
     Raises:
         MissingProgramError: there is none.
 
     """
-    path = environ.get("PATH", os.defpath)
+    folders = environ.get("PATH", os.defpath).split(os.pathsep)
+    path = os.pathsep.join(one for one in folders if Path(one).is_absolute())
     for name in (wanted,) if wanted else known.programs:
         if found := shutil.which(name, path=path):
             return str(Path(found).absolute())
@@ -91,23 +94,27 @@ class Agents:
         self._versions: dict[_Mark, str] = {}
         self._one_each = anyio.Lock()
 
-    async def table(self) -> AgentTable:
-        """Return every agent; programs that were not asked for their version yet are asked now, all at once."""
+    async def table(self, environ: Mapping[str, str]) -> AgentTable:
+        """Return every agent as it is found with these variables on top of ours.
+
+        Programs that were not asked for their version yet are asked now, all at once.
+        """
+        every = {**os.environ, **environ}
         async with self._one_each:
             rows: dict[str, AgentRow] = {}
             known = await anyio.to_thread.run_sync(facts)
             async with anyio.create_task_group() as tasks:
                 for one in known.values():
-                    tasks.start_soon(self._look, one, rows)
+                    tasks.start_soon(self._look, one, every, rows)
             for name, problem in _adapters()[1].items():
                 rows[name] = AgentRow(agent=name, protocol="", problem=problem)
             return AgentTable(agents=tuple(rows[name] for name in sorted(rows)))
 
-    async def _look(self, known: AgentFacts, rows: dict[str, AgentRow]) -> None:
+    async def _look(self, known: AgentFacts, environ: Mapping[str, str], rows: dict[str, AgentRow]) -> None:
         program = version = problem = ""
         try:
-            program = await anyio.to_thread.run_sync(find_program, known, "", os.environ)
-            version, problem = await self._version(known, program)
+            program = await anyio.to_thread.run_sync(find_program, known, "", environ)
+            version, problem = await self._version(known, program, environ)
         except MissingProgramError as error:
             problem = str(error)
         notes = list(known.notes)
@@ -125,7 +132,7 @@ class Agents:
             notes=tuple(notes),
         )
 
-    async def _version(self, known: AgentFacts, program: str) -> tuple[str, str]:
+    async def _version(self, known: AgentFacts, program: str, environ: Mapping[str, str]) -> tuple[str, str]:
         """Return the version of a program, or what keeps it from telling."""
         try:
             mark = await anyio.to_thread.run_sync(_mark, program)
@@ -133,7 +140,7 @@ class Agents:
                 return self._versions[mark], ""
             command = (program, *known.version_arguments)
             code, told, complained = await self._children.output(
-                command, environ=os.environ, cwd=Path.home(), deadline=VERSION_SECONDS, most=_MOST
+                command, environ=environ, cwd=Path.home(), deadline=VERSION_SECONDS, most=_MOST
             )
         except OSError as error:
             return "", f"{program}: {error.strerror}"

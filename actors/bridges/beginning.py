@@ -6,6 +6,7 @@ Must not know what becomes of it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio.to_thread
@@ -83,9 +84,7 @@ def _checked(hub: Hub, wish: Wish) -> tuple[Config, AgentFacts, Wish]:
         raise RefusedError("invalid", f"mode {wish.mode!r}: {wish.agent} has {', '.join(known.modes)}")
     if wish.resume:
         _check_resume(known)
-    for name, value in wish.environ.items():
-        if not name or "=" in name or "\0" in name or "\0" in value:
-            raise RefusedError("invalid", f"environ: {name!r} cannot be a variable")
+    check_variables(wish.environ)
     if any("\0" in one for one in (*wish.arguments, wish.program, wish.model)):
         raise RefusedError("invalid", "no argument of a program can have a NUL in it")
     cwd = folder(wish.cwd)
@@ -95,6 +94,18 @@ def _checked(hub: Hub, wish: Wish) -> tuple[Config, AgentFacts, Wish]:
         raise RefusedError("not_installed", str(error)) from error
     parts = {name: getattr(wish, name) for name in wish.__struct_fields__}
     return config, known, Wish(**(parts | {"cwd": cwd, "program": program}))
+
+
+def check_variables(environ: Mapping[str, str]) -> None:
+    """Look whether a program can be started with these variables.
+
+    Raises:
+        RefusedError: it cannot.
+
+    """
+    for name, value in environ.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise RefusedError("invalid", f"environ: {name!r} cannot be a variable")
 
 
 def _check_provider(config: Config, provider: str) -> None:

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from actors.bridges import joining, pasts, relations
-from actors.bridges.beginning import begin, folder
+from actors.bridges.beginning import begin, check_variables, folder
 from actors.bridges.parts import Parts
 from actors.bridges.rows import AmbiguousBridgeError, UnknownBridgeError, pending_of, resolve, row_of, table_of
 from actors.bridges.shell import Hub, Refused
@@ -191,8 +191,9 @@ class Commands:
     async def _list(self, hub: Hub, _: ListBridges) -> BridgeTable:
         return table_of(one for one in hub.sessions.values() if one.phase in LIVING)
 
-    async def _agents(self, hub: Hub, _: ListAgents) -> AgentTable:
-        return await hub.agents.table()
+    async def _agents(self, hub: Hub, command: ListAgents) -> AgentTable:
+        check_variables(command.environ)
+        return await hub.agents.table(command.environ)
 
     async def _pending(self, hub: Hub, command: ShowPending) -> Pending:
         return pending_of(find(hub, command.session))

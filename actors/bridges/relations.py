@@ -59,10 +59,11 @@ async def start_review(hub: Hub, command: ReviewSession) -> Session:
     parent = await pasts.known(hub, command.session)
     if not parent.cwd:
         raise RefusedError("invalid", f"{parent.session}: the folder that it worked in is not known")
-    wish = Wish(agent=command.agent, cwd=parent.cwd, provider=command.provider, model=command.model)
+    wish = Wish(agent=command.agent, cwd=parent.cwd, provider=command.provider, model=command.model, environ=command.environ)
     if parent.driven is not None:  # what its agent needed to be found and to work here, a reviewer may need too
         own = parent.driven.wish
-        wish = replace(wish, environ=own.environ, program=own.program if own.agent == command.agent else "")
+        environ = {**command.environ, **own.environ}
+        wish = replace(wish, environ=environ, program=own.program if own.agent == command.agent else "")
     text = review.prompt(await _work(hub, parent, command))
     child = await begin(hub, wish, parent.session, "reviews")
     given = partial(Sent, message=f"review-{child.launch}", text=text, by=_BY)

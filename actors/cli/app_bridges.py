@@ -5,6 +5,7 @@ Registered by ``app``; each hands over to a module of its own, imported when it 
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -136,6 +137,7 @@ def review_start(  # noqa: PLR0917 - one parameter an option
     """Start a review and show it: the folder's changes, the session's last turns, and your instructions go to the agent."""
     from actors.cli.failures import USAGE, CommandFailedError  # noqa: PLC0415
     from actors.cli.review import start  # noqa: PLC0415
+    from actors.cli.variables import own_variables  # noqa: PLC0415
     from schemas.commands.bridges import ReviewSession  # noqa: PLC0415
 
     if not agent:
@@ -147,6 +149,7 @@ def review_start(  # noqa: PLR0917 - one parameter an option
         model=model or "",
         instructions=instructions,
         against=against,
+        environ=own_variables(os.environ),
     )
     raise typer.Exit(start(command, json=json))
 

@@ -12,6 +12,7 @@ from actors.cli.chat_session import SLOW_SECONDS, ask
 from actors.cli.failures import USAGE, CommandFailedError
 from actors.cli.output import draw, say, show, show_json
 from actors.cli.text import age, printable, short_ids, short_path
+from actors.cli.variables import own_variables
 from schemas.commands.bridges import CloseSession, ListAgents, ListBridges, ResetWorkspace
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def reset(folder: str, *, agent: str, force: bool, json: bool) -> None:
 
 def list_agents(*, json: bool) -> None:
     """Print every agent that can be driven, and what was found of it on this computer."""
-    table: AgentTable = _ask(ListAgents())
+    table: AgentTable = _ask(ListAgents(environ=own_variables(os.environ)))
     if json:
         show_json(table)
         return

@@ -12,6 +12,7 @@ from actors.cli import bus
 from actors.cli.chat_session import SLOW_SECONDS, ask
 from actors.cli.failures import USAGE, CommandFailedError, explain_failure
 from actors.cli.output import say
+from actors.cli.variables import own_variables
 from bus.client import Client
 from bus.errors import BusError
 from schemas.bridge_rows import BridgeRow
@@ -19,8 +20,6 @@ from schemas.commands.bridges import AttachSession, CloseSession, StartSession
 
 DEFAULT_AGENT: Final = "codex"
 MAX_PROMPT: Final = 4 << 20
-_OWN: Final = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "CODEX_HOME", "CLAUDE_CONFIG_DIR")
-_OWN_BEGINNINGS: Final = ("LC_", "XDG_CONFIG", "XDG_DATA", "XDG_STATE", "XDG_CACHE")
 
 
 class Start(NamedTuple):
@@ -80,22 +79,6 @@ def read_words(words: Sequence[str], start: Start) -> tuple[str, str]:
     if start.wanted:
         return "", words[0] if words else ""
     return words[0] if words else "", words[1] if len(words) > 1 else ""
-
-
-def own_variables(environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
-    """Return the variables of this shell that a new session gets: where programs and agents' files are, and ``more``.
-
-    Raises:
-        CommandFailedError: one is wanted that is not set.
-
-    """
-    found = {name: value for name, value in environ.items() if name in _OWN or name.startswith(_OWN_BEGINNINGS)}
-    for one in more:
-        name, equals, value = one.partition("=")
-        if not equals and name not in environ:
-            raise CommandFailedError(f"--env {name}: it is not set here", USAGE)
-        found[name] = value if equals else environ[name]
-    return found
 
 
 def _begin(start: Start) -> BridgeRow:

@@ -149,7 +149,10 @@ class ResetWorkspace:
 @command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewSession:
-    """Start another agent that reviews the work of a session (driven or not): its diff, last turns, ``instructions``."""
+    """Start another agent that reviews the work of a session (driven or not): its diff, last turns, ``instructions``.
+
+    ``environ`` are variables as for a start; those that the session was given itself come before them.
+    """
 
     TYPE: ClassVar[str] = "bridges.review_session"
     ANSWER: ClassVar[type[Any]] = BridgeRow
@@ -159,6 +162,7 @@ class ReviewSession:
     model: str = ""
     instructions: str = ""
     against: str = ""
+    environ: dict[str, str] = field(default_factory=dict)
 
 
 @command
@@ -183,10 +187,11 @@ class ListBridges:
 @command
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListAgents:
-    """Answer with every agent that can be driven, and what was found of it."""
+    """Answer with every agent that can be driven, and what was found of it, as a start with ``environ`` would find it."""
 
     TYPE: ClassVar[str] = "bridges.list_agents"
     ANSWER: ClassVar[type[Any]] = AgentTable
+    environ: dict[str, str] = field(default_factory=dict)
 
 
 @command

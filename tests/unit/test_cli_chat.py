@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from actors.cli.chat import Start, own_variables, read_words
+from actors.cli.chat import Start, read_words
 from actors.cli.chat_deeds import footer, heading
 from actors.cli.failures import USAGE, CommandFailedError
+from actors.cli.variables import own_variables
 from schemas.bridge_rows import BridgeRow, History, Turn
 from schemas.identity import LaunchId, SessionId
 
