@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from schemas.terminals import Terminal
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 ServedDialect = Literal["openai.responses", "openai.chat", "anthropic.messages", "gemini.generate", "auggie"]
@@ -175,6 +177,7 @@ class Config(Struct, frozen=True, kw_only=True):
     journal: Journal = Journal()
     rollout: Rollout = Rollout()
     bridges: Bridges = Bridges()
+    terminals: dict[str, Terminal] = {}
     failover: Failover = Failover()
     breaker: Breaker = Breaker()
     pins: tuple[Pin, ...] = ()

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas import config_rules as rules
+from schemas import terminal_rules
 from schemas.config import (
     ECHO,
     Breaker,
@@ -34,6 +35,7 @@ from schemas.config import (
 )
 from schemas.config_lines import Place, line_of, shown
 from schemas.config_rules import Broken
+from schemas.terminals import Opening, Question, Terminal
 
 _S = TypeVar("_S", bound=Struct)
 
@@ -74,7 +76,7 @@ class _Reader:
         self._file = file
 
     def config(self, document: Mapping[str, Any]) -> Config:
-        self._check_names(document, ("default_provider", "providers", *_SECTIONS, *_ARRAYS), ())
+        self._check_names(document, ("default_provider", "providers", "terminals", *_SECTIONS, *_ARRAYS), ())
         sections: dict[str, Any] = {
             name: self._table(document[name], type_, (name,)) for name, type_ in _SECTIONS.items() if name in document
         }
@@ -91,6 +93,7 @@ class _Reader:
             providers=providers,
             pins=self._pins(document.get("pins", [])),
             budgets=self._budgets(document.get("budgets", []), known),
+            terminals=self._terminals(document.get("terminals", {})),
             **sections,
         )
 
@@ -140,6 +143,23 @@ class _Reader:
                 raise self._error((*place, "name"), f"is the name of budgets[{first}] too", "give each a name of its own")
             found.append(budget)
         return tuple(found)
+
+    def _terminals(self, tables: Any) -> dict[str, Terminal]:
+        if not isinstance(tables, dict):
+            raise self._error(("terminals",), "expected tables", "write [terminals.<name>]")
+        return {name: self._terminal(name, value) for name, value in tables.items()}
+
+    def _terminal(self, name: str, value: Any) -> Terminal:
+        place = ("terminals", name)
+        self._keep(place, terminal_rules.terminal_name(name))
+        for key, type_ in (("questions", Question), ("openings", Opening)):
+            inner = value.get(key, []) if isinstance(value, dict) else []
+            if isinstance(inner, list):  # one by one, so that an error names it
+                for number, one in enumerate(inner, 1):
+                    self._table(one, type_, (*place, key, number))
+        terminal = self._table(value, Terminal, place)
+        self._keep(place, terminal_rules.terminal(terminal))
+        return terminal
 
     # ------------------------------------------------------------------------------------------------ tables
 

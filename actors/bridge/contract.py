@@ -20,6 +20,7 @@ from msgspec import Struct
 from schemas.bridge_rows import Ability, Channel
 from schemas.content import Piece
 from schemas.identity import ProcessKey
+from schemas.terminals import Terminal
 
 MAX_UP: Final = 65_536
 MAX_DOWN: Final = 8_388_608
@@ -47,7 +48,7 @@ class Begin(_Line, tag="begin", frozen=True, kw_only=True, gc=False):
 
     ``resume`` is a conversation to take up, ``fork`` that it shall be copied first. ``patience`` is in seconds: how long an
     approval waits for an answer. With ``attach`` nothing is started: the conversation is joined where it runs,
-    and the token is empty.
+    and the token is empty. ``terminal`` declares an agent that no adapter is for.
     """
 
     launch: str
@@ -65,6 +66,7 @@ class Begin(_Line, tag="begin", frozen=True, kw_only=True, gc=False):
     fork: bool = False
     patience: float = 300.0
     attach: Attachment | None = None
+    terminal: Terminal | None = None
 
 
 class Send(_Line, tag="send", frozen=True, kw_only=True, gc=False):

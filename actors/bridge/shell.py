@@ -30,6 +30,7 @@ from actors.launch.plan import Door, LaunchRefusedError
 from actors.runtime import exits
 from actors.runtime.hardening import adopt_orphans
 from schemas.content import FailureTold
+from schemas.terminals import Terminal
 
 LAST_WORDS: Final = 2.0
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
@@ -96,7 +97,7 @@ def run_bridge(load: Load = load_adapter, terms: Terms | None = None) -> int:
 def _drive(begin: Begin, load: Load, terms: Terms | None, *, inbox: queue.SimpleQueue[Any], hub: HubPort, log: Log) -> int:
     agent: AgentProcess | None = None
     try:
-        adapter = load(begin.agent)
+        adapter = load(begin.agent) if begin.terminal is None else _declared(begin.agent, begin.terminal)
         beginning = _beginning(begin, adapter.FACTS)
         agent = _start(adapter, beginning, log)
         terms = terms or Terms(patience=begin.patience, greeting=adapter.FACTS.greeting_seconds)
@@ -117,6 +118,12 @@ def _drive(begin: Begin, load: Load, terms: Terms | None, *, inbox: queue.Simple
             agent.end()
         hub.say([Over(code="bridge_crashed", reason=f"the bridge broke ({type(error).__name__}); its log says where")])
         return exits.CRASH
+
+
+def _declared(name: str, terminal: Terminal) -> seam.Adapter:
+    from actors.bridge.terminal.declared import declared  # noqa: PLC0415 - costs memory, and few agents need it
+
+    return cast("seam.Adapter", declared(name, terminal))
 
 
 def _beginning(begin: Begin, facts: seam.AgentFacts) -> seam.Beginning:

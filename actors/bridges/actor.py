@@ -28,7 +28,7 @@ async def serve(actor: Actor) -> None:
         for work in (outbox.run, hub.streams.run, hub.keeping.run, hub.resume, hub.keep_time):
             tasks.start_soon(work)
         actor.ready(sessions=len(hub.sessions))
-        tasks.start_soon(anyio.to_thread.run_sync, facts)  # so that the first start need not wait for what adapters load
+        tasks.start_soon(anyio.to_thread.run_sync, facts, {})  # so that the first start need not wait for what adapters load
         await actor.stopping.wait()
         with anyio.CancelScope(shield=True):
             await hub.end()

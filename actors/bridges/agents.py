@@ -22,9 +22,11 @@ import anyio.to_thread
 
 from actors.bridge import adapters
 from actors.bridge.adapter import AgentFacts
+from actors.bridge.terminal.declared import declared
 from actors.bridges.children import Children
 from actors.bridges.course import word
 from schemas.bridge_rows import AgentRow, AgentTable
+from schemas.terminals import Terminal
 
 VERSION_SECONDS: Final = 5.0
 _MOST: Final = 65_536
@@ -45,9 +47,13 @@ class _Mark:
     modified: int
 
 
-def facts() -> Mapping[str, AgentFacts]:
-    """Return what is known of each agent, by its name."""
-    return _adapters()[0]
+def facts(terminals: Mapping[str, Terminal]) -> Mapping[str, AgentFacts]:
+    """Return what is known of each agent, by its name; ``terminals`` are those that the configuration declares.
+
+    An adapter's name is its own, whatever is declared.
+    """
+    own = {name: declared(name, terminal).FACTS for name, terminal in terminals.items()}
+    return dict(sorted({**own, **_adapters()[0]}.items()))
 
 
 @cache
@@ -94,7 +100,7 @@ class Agents:
         self._versions: dict[_Mark, str] = {}
         self._one_each = anyio.Lock()
 
-    async def table(self, environ: Mapping[str, str]) -> AgentTable:
+    async def table(self, terminals: Mapping[str, Terminal], environ: Mapping[str, str]) -> AgentTable:
         """Return every agent as it is found with these variables on top of ours.
 
         Programs that were not asked for their version yet are asked now, all at once.
@@ -102,7 +108,7 @@ class Agents:
         every = {**os.environ, **environ}
         async with self._one_each:
             rows: dict[str, AgentRow] = {}
-            known = await anyio.to_thread.run_sync(facts)
+            known = await anyio.to_thread.run_sync(facts, terminals)
             async with anyio.create_task_group() as tasks:
                 for one in known.values():
                     tasks.start_soon(self._look, one, every, rows)
@@ -114,7 +120,8 @@ class Agents:
         program = version = problem = ""
         try:
             program = await anyio.to_thread.run_sync(find_program, known, "", environ)
-            version, problem = await self._version(known, program, environ)
+            if known.version_arguments:
+                version, problem = await self._version(known, program, environ)
         except MissingProgramError as error:
             problem = str(error)
         notes = list(known.notes)

@@ -71,13 +71,14 @@ def check_room(hub: Hub, config: Config) -> None:
 
 def _checked(hub: Hub, wish: Wish) -> tuple[Config, AgentFacts, Wish]:
     """Look whether what is wished for can be. Runs in a worker thread."""
-    known = facts().get(wish.agent)
-    if known is None:
-        raise RefusedError("unknown_agent", f"{wish.agent!r} cannot be driven; there are: {', '.join(facts()) or 'none'}")
     try:
         config = hub.read_config()
     except ConfigError as error:
         raise RefusedError("bad_config", f"{error}; mend the file first") from error
+    there = facts(config.terminals)
+    known = there.get(wish.agent)
+    if known is None:
+        raise RefusedError("unknown_agent", f"{wish.agent!r} cannot be driven; there are: {', '.join(there) or 'none'}")
     if wish.provider:
         _check_provider(config, wish.provider)
     if wish.mode and known.modes and wish.mode not in known.modes:

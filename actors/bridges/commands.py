@@ -193,7 +193,7 @@ class Commands:
 
     async def _agents(self, hub: Hub, command: ListAgents) -> AgentTable:
         check_variables(command.environ)
-        return await hub.agents.table(command.environ)
+        return await hub.agents.table(hub.config.terminals, command.environ)
 
     async def _pending(self, hub: Hub, command: ShowPending) -> Pending:
         return pending_of(find(hub, command.session))

@@ -292,6 +292,7 @@ class Hub:
             fork=wish.fork,
             patience=session.patience,
             attach=wish.attach,
+            terminal=self.config.terminals.get(wish.agent),
         )
 
     # ------------------------------------------------------------------------------------------------ sessions of before

@@ -20,7 +20,9 @@ SHARED_ACTORS = {"runtime", "probe", "transcripts", "launch"}
 EXCEPTIONS = {
     # The CLI replays a journal without a registry, and names the demo's cast.
     # The hub speaks the bridge's contract, and asks each adapter what it can do.
-    "bridges": {"actors.bridge.adapter", "actors.bridge.adapters", "actors.bridge.contract"},
+    "bridges": {"actors.bridge.adapter", "actors.bridge.adapters", "actors.bridge.contract", "actors.bridge.terminal.declared"},
+    # A bridge speaks the contract of the terminals that it starts.
+    "bridge": {"actors.terminal.contract"},
     "cli": {"actors.registry.fold", "actors.registry.rows", "actors.registry.replay", "actors.demo.cast"},
 }
 
@@ -29,6 +31,7 @@ THIRD_PARTY = {
     "aiohttp": ("actors.echo.",),
     "anyio": ("bus.", "actors."),
     "filelock": ("actors.supervisor.lock", "actors.cli.system", "actors.runtime.config_edit"),
+    "pyte": ("actors.terminal.screen",),
     "httptools": ("actors.gateway.intake", "actors.gateway.answers"),
     "httpx": ("actors.demo.agent", "actors.cli."),
     "msgspec": (
@@ -36,6 +39,7 @@ THIRD_PARTY = {
         "bus.",
         *(f"actors.{name}." for name in ("bridge", "bridges", "discovery", "gateway", "rollout", "transcripts")),
         *(f"actors.runtime.{name}" for name in ("checkpoint", "config_edit", "config_text")),
+        "actors.terminal.contract",
         "actors.cli.chat_view",
         "actors.registry.state",
     ),
@@ -75,6 +79,9 @@ PURE = (
     *(f"actors.bridge.acp.{part}" for part in ("protocol", "opening", "reading", "state", "turns")),
     *(f"actors.bridge.adapters.{name}" for name in ("claude", "codex")),
     *(f"actors.bridge.claude.{part}" for part in ("asks", "ends", "lines", "state", "turn")),
+    *(f"actors.bridge.terminal.{part}" for part in ("page", "patterns", "protocol", "state", "words")),
+    "actors.terminal.contract",
+    "actors.terminal.sieve",
     *(f"actors.bridge.codex.{part}" for part in ("answers", "asks", "items", "state", "told", "wire")),
     *(
         f"schemas.events.{name}"

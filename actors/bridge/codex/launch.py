@@ -36,14 +36,15 @@ def plan(beginning: Beginning) -> Command:
             f"`codex app-server {' '.join(beginning.arguments)}` is no app-server on stdin and stdout",
             "give only -c, --enable and --disable for a driven Codex",
         )
-    own = plan_codex(argv, _home(beginning), beginning.door)
+    own = plan_codex(argv, home_of(beginning), beginning.door)
     variables, note = without_proxy(beginning.environ)
     outer = dict.fromkeys(name for name in _OUTER if name in beginning.environ)
     notes = (*own.notes, note) if note else own.notes
     return Command(argv=own.argv, environ={**outer, **own.environ, **variables}, notes=notes)
 
 
-def _home(beginning: Beginning) -> CodexHome:
+def home_of(beginning: Beginning) -> CodexHome:
+    """Return what Codex reads of its home."""
     environ = beginning.environ
     user = Path(environ.get("HOME") or environ.get("USERPROFILE") or "~")
     folder = Path(environ.get("CODEX_HOME") or user / ".codex")

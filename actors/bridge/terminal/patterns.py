@@ -1,0 +1,173 @@
+"""What a page means, by the patterns that were declared: is it ready, does it work, what does it ask, what is the reply. Pure.
+
+Where a reply begins, in this order: behind the row that shows our marker, where one is used; at the first row that ``reply``
+matches, or else behind the row that was typed, both counted from the prompt's line; and where numbers mean nothing (the other
+screen, a cleared one), behind the last row that shows how the message begins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from actors.bridge.terminal.page import Page
+from schemas.terminals import Opening, Question, Terminal
+
+_HEAD: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """A terminal's patterns, ready to be searched for."""
+
+    ready: re.Pattern[str]
+    busy: re.Pattern[str] | None
+    end: re.Pattern[str] | None
+    reply: re.Pattern[str] | None
+    leave_out: tuple[re.Pattern[str], ...]
+    questions: tuple[tuple[re.Pattern[str], Question], ...]
+    openings: tuple[tuple[re.Pattern[str], Opening], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """A message as it was typed: at which line the prompt stood and how it looked, which line is behind its echo."""
+
+    text: str = ""
+    prompt: str = ""
+    anchor: int = 0
+    begins: int = 0
+    marker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The lines of a reply, and how wide the mark of its first one is."""
+
+    lines: tuple[str, ...] = ()
+    indent: int = 0
+
+
+def compiled(terminal: Terminal) -> Patterns:
+    """Return the patterns of a terminal that keeps the rules (``schemas.terminal_rules``)."""
+    return Patterns(
+        ready=re.compile(terminal.ready),
+        busy=_maybe(terminal.busy),
+        end=_maybe(terminal.end),
+        reply=_maybe(terminal.reply),
+        leave_out=tuple(re.compile(one) for one in terminal.leave_out),
+        questions=tuple((re.compile(one.pattern, re.MULTILINE), one) for one in terminal.questions),
+        openings=tuple((re.compile(one.pattern, re.MULTILINE), one) for one in terminal.openings),
+    )
+
+
+def _maybe(pattern: str) -> re.Pattern[str] | None:
+    return re.compile(pattern) if pattern else None
+
+
+def prompt_row(patterns: Patterns, page: Page) -> int | None:
+    """Return the number of the lowest row that is the prompt; None when none is."""
+    for place in range(len(page.rows) - 1, -1, -1):
+        if patterns.ready.search(page.rows[place]):
+            return page.top + place
+    return None
+
+
+def works(patterns: Patterns, page: Page) -> bool:
+    """Tell whether a row says that the agent works."""
+    return patterns.busy is not None and any(patterns.busy.search(row) for row in page.rows)
+
+
+def asks(patterns: Patterns, page: Page) -> tuple[Question, str] | None:
+    """Return the question that stands on the screen, and the row that it begins in."""
+    for pattern, question in patterns.questions:
+        if found := pattern.search(page.text):
+            row = page.text[page.text.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0]
+            return question, row.strip()
+    return None
+
+
+def opens(patterns: Patterns, page: Page) -> Opening | None:
+    """Return the opening that stands on the screen."""
+    return next((opening for pattern, opening in patterns.openings if pattern.search(page.text)), None)
+
+
+def substance(patterns: Patterns, page: Page) -> tuple[int, tuple[str, ...]]:
+    """Return what has to change for the screen to have changed: rows that belong to a reply, and how many left."""
+    return page.top, tuple(row for row in page.rows if not _left_out(patterns, row))
+
+
+def over(patterns: Patterns, page: Page, typed: Typed) -> bool:
+    """Tell whether a row says that the turn is over."""
+    end = patterns.end
+    return end is not None and any(end.search(row) for _, row in page.between(typed.anchor, page.bottom))
+
+
+def reply(patterns: Patterns, page: Page, typed: Typed, before: Reply) -> Reply:
+    """Return the reply as far as it stands there; ``before`` is what it was: its beginning may have left the other screen."""
+    prompt = prompt_row(patterns, page)
+    last = page.bottom if prompt is None else prompt
+    first, sure = _first(patterns, page, typed, last)
+    rows = [row for _, row in page.between(first, last)]
+    begins = 0
+    if patterns.reply is not None and (sure or not before.lines):
+        begins = next((place for place, row in enumerate(rows) if patterns.reply.search(row)), len(rows))
+    kept = [row.replace(typed.marker, "") if typed.marker else row for row in rows[begins:] if not _left_out(patterns, row)]
+    if patterns.busy is not None:
+        kept = [row for row in kept if not patterns.busy.search(row)]
+    indent = before.indent
+    if patterns.reply is not None and kept and (found := patterns.reply.match(kept[0])):
+        indent = found.end()
+    lines = _trimmed(_unmarked(patterns.reply, kept, indent))
+    return Reply(lines if sure else _continued(before.lines, lines), indent)
+
+
+def _first(patterns: Patterns, page: Page, typed: Typed, last: int) -> tuple[int, bool]:
+    """Return the line from which the reply is looked for, and whether it begins there for certain."""
+    rows = list(page.between(0 if typed.marker else page.top, last))[::-1]
+    if typed.marker and (number := next((number for number, row in rows if typed.marker in row), None)) is not None:
+        return number + 1, True
+    if not page.alternate and typed.anchor <= last:
+        return (max(typed.begins, typed.anchor) if patterns.reply is None else typed.anchor), True
+    head = typed.text.strip().partition("\n")[0][:_HEAD]
+    for number, row in rows:
+        if head and typed.prompt and row.startswith(typed.prompt) and head in row:
+            return number + 1, True
+    return page.top, False
+
+
+def _continued(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:
+    """Join what was seen with what is seen after it moved up: the last lines of the one are the first of the other."""
+    firm = before[:-1]
+    for length in range(min(len(firm), len(now)), 0, -1):
+        if firm[-length:] == now[:length]:
+            return (*firm, *now[length:])
+    return now if not before else (*before, *now) if now and now[0] not in before else before
+
+
+def _left_out(patterns: Patterns, row: str) -> bool:
+    return any(pattern.search(row) for pattern in patterns.leave_out)
+
+
+def _unmarked(begins: re.Pattern[str] | None, rows: Sequence[str], indent: int) -> list[str]:
+    """Take the mark away with which a reply's rows begin, and from the others the blanks that stand in its place."""
+    if begins is None:
+        return list(rows)
+    blanks = " " * indent
+    return [row[match.end() :] if (match := begins.match(row)) else row.removeprefix(blanks) for row in rows]
+
+
+def _trimmed(rows: Sequence[str]) -> tuple[str, ...]:
+    """Return lines without the blank ones around them; rows that go on in the next one become one line."""
+    filled = [place for place, row in enumerate(rows) if row.strip()]
+    lines: list[str] = []
+    goes_on = False
+    for row in rows[filled[0] : filled[-1] + 1] if filled else ():
+        if goes_on:
+            lines[-1] += row.rstrip()
+        else:
+            lines.append(row.rstrip())
+        goes_on = row.endswith("\n")
+    return tuple(lines)
