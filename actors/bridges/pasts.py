@@ -80,12 +80,8 @@ async def listed(hub: Hub, prefix: str) -> SessionRow:
 
     """
     table: SessionTable = await hub.client.request("registry", ListSessions(), deadline=_SECONDS)
-    rows = (
-        [row for row in table.sessions if any(name.startswith(prefix) for name in (row.session, *row.aliases))]
-        if prefix
-        else []
-    )
-    exact = [row for row in rows if prefix in (row.session, *row.aliases)]
+    rows = [row for row in table.sessions if any(name.startswith(prefix) for name in _names(row))] if prefix else []
+    exact = [row for row in rows if prefix in _names(row)]
     found = exact or rows
     if len(found) > 1:
         raise RefusedError(
@@ -161,6 +157,11 @@ def _from_bridge(one: Known, limit: int, before: str) -> History:
     shown = turns[-limit:]
     more = shown[0].turn if len(shown) < len(turns) else ""
     return History(session=one.session, source="bridge", turns=shown, before=more, note=_SEEN.format(agent=one.agent))
+
+
+def _names(row: SessionRow) -> tuple[str, ...]:
+    """Return all names of a session, that of its agent's own banner too."""
+    return (row.session, *row.aliases, *((row.conversation.partition(":")[2],) if row.conversation else ()))
 
 
 def _of_driven(session: Session) -> Known:

@@ -78,6 +78,8 @@ PURE = (
     *(f"actors.bridge.{name}" for name in ("pieces", "progress", "state", "turns")),
     *(f"actors.bridge.acp.{part}" for part in ("protocol", "opening", "reading", "state", "turns")),
     *(f"actors.bridge.adapters.{name}" for name in ("claude", "codex")),
+    "actors.bridges.attaching",
+    "actors.bridge.codex.joined",
     *(f"actors.bridge.claude.{part}" for part in ("asks", "ends", "lines", "state", "turn")),
     *(f"actors.bridge.terminal.{part}" for part in ("page", "patterns", "protocol", "state", "words")),
     "actors.terminal.contract",

@@ -1,0 +1,176 @@
+"""Talking to a real Codex TUI in its own terminal: the shared daemon's conversation, joined by a second client."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from schemas.bridge_rows import BridgeRow
+from schemas.commands.bridges import AttachSession
+from schemas.content import ApprovalRequested, ApprovalResolved, Ended, TurnEnded, TurnStarted
+from tests.e2e.bridged import DEADLINE, Told, listening, on_bus
+from tests.e2e.cases import Tui, own_codex, rows_when
+from tests.e2e.codex import Codex, needs_codex
+from tests.e2e.system import System, running
+from tests.e2e.terminal import Tmux
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.codex,
+    needs_codex,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
+]
+SLOW = '[echo say="one two three four five six" deltas=6 pace=500ms]'
+SLOWER = '[echo say="seven eight nine ten eleven twelve" deltas=6 pace=500ms]'
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    with running(tmp_path / "home") as system:
+        yield system
+
+
+@pytest.fixture
+def codex(tmp_path: Path, system: System) -> Iterator[Codex]:
+    codex = own_codex(tmp_path / "codex", system)
+    yield codex
+    codex.end_daemon()
+
+
+@pytest.fixture
+def tmux(tmp_path: Path, codex: Codex) -> Iterator[Tmux]:
+    assert codex
+    with Tmux(tmp_path / "tmux.sock") as tmux:
+        yield tmux
+
+
+class Person:
+    """The person at the TUI, who types while others talk to it."""
+
+    def __init__(self, tui: Tui) -> None:
+        self.tui = tui
+
+    async def prompt(self, text: str) -> None:
+        await anyio.to_thread.run_sync(self.tui.prompt, text)
+
+    async def sees(self, text: str) -> None:
+        await anyio.to_thread.run_sync(self.tui.tmux.wait_for, self.tui.pane, text)
+
+    async def presses(self, key: str) -> None:
+        await anyio.to_thread.run_sync(self.tui.tmux.press, self.tui.pane, key)
+
+
+@asynccontextmanager
+async def joined(system: System, session: str) -> AsyncIterator[Told]:
+    """Join a session, and listen to it for the length of a block."""
+    async with on_bus(system) as client:
+        row: BridgeRow = await client.request("bridges", AttachSession(session=session), deadline=30.0)
+        async with listening(client, row.launch) as told:
+            await initialised(told)
+            yield told
+
+
+async def initialised(told: Told) -> BridgeRow:
+    """Wait until it has joined."""
+    with anyio.fail_after(DEADLINE):
+        while not (row := await told.row()).initialised:
+            await anyio.lowlevel.checkpoint()
+    return row
+
+
+def test_a_conversation_of_the_shared_daemon_is_talked_to_from_both_sides(codex: Codex, system: System, tmux: Tmux) -> None:
+    tui = Tui.open(tmux, codex).ready()
+    tui.prompt("first")
+    tmux.wait_for(tui.pane, "You said: first")
+    (thread,) = codex.rollouts()
+    session = f"codex-{thread}"
+    before = rows_when(system, lambda rows: session in rows and rows[session].verdict == "verified")[session]
+    person = Person(tui)
+
+    async def talk() -> None:
+        async with joined(system, thread[:13]) as told:
+            row = await told.row()
+            assert (row.session, row.attached, row.conversation) == (session, "app-server", thread)
+            assert (await told.say("from the side")).outcome == "completed"
+            await person.sees("You said: from the side")
+
+            await person.prompt("typed here")
+            turn = (await told.until(TurnStarted)).turn
+            assert (await told.ended(turn)).outcome == "completed"
+            assert (told.text(turn, "prompt"), told.reply(turn)) == ("typed here", "You said: typed here")
+
+            await told.change(mode="ask")
+            await person.prompt('[echo tool="touch answered-here"]')
+            asked = await told.asked()
+            await told.answer(asked, "allow_once")
+            assert (await told.until(TurnEnded)).outcome == "completed"
+            assert (codex.work / "answered-here").exists()
+
+            theirs = await told.send('[echo tool="touch answered-there"]')
+            await told.until(ApprovalRequested)
+            await person.sees("Would you like to run the following command?")
+            await person.presses("y")
+            assert (await told.until(ApprovalResolved)).by == "agent"
+            assert (await told.ended(theirs)).outcome == "completed"
+            assert (codex.work / "answered-there").exists()
+
+            await person.prompt(SLOW)
+            turn = (await told.until(TurnStarted)).turn
+            await told.interrupt()
+            assert (await told.ended(turn)).outcome == "interrupted"
+            await person.sees("Conversation interrupted")
+
+    anyio.run(talk)
+    after = system.sessions()[session]
+    assert after["attached"] == "app-server"
+    assert after["terminal"] == before.terminal
+    assert system.json("bridges")["bridges"][0]["attached"] == "app-server"  # whoever hangs up leaves it joined
+
+    # The hub dies, and joins again; then it is told to leave, and the person goes on.
+    (hub,) = (one["pid"] for one in system.json("status")["actors"] if one["actor"] == "bridges")
+    os.kill(hub, signal.SIGKILL)
+    system.until_count("bridge.attached", 2, session=session)
+
+    async def again() -> None:
+        async with joined(system, session) as told:
+            assert (await told.say("and again")).outcome == "completed"
+            await told.close()
+
+    anyio.run(again)
+    system.until_count("bridge.detached", session=session)
+    tui.prompt("still here")
+    tmux.wait_for(tui.pane, "You said: still here")
+    rows = system.sessions()
+    assert rows[session]["attached"] == ""
+    assert not any(name.startswith("launch-") for row in rows.values() for name in (row["session"], *row["aliases"]))
+    assert not system.json("bridges")["bridges"]
+
+    # Joined in the middle of a turn, and left when the daemon ends.
+
+    async def last() -> None:
+        await person.prompt(SLOWER)
+        await person.sees("\n\n• seven e")
+        async with joined(system, session) as told:
+            pending = await told.pending()
+            assert pending.turn
+            kept = [
+                piece.text for piece in pending.pieces if getattr(piece, "channel", "") == "prompt" and hasattr(piece, "text")
+            ]
+            assert kept == [SLOWER]
+            waits = await told.send("behind it")
+            assert (await told.ended(pending.turn)).outcome == "completed"
+            assert told.reply(pending.turn) == "seven eight nine ten eleven twelve"
+            assert (await told.ended(waits)).outcome == "completed"
+            await anyio.to_thread.run_sync(codex.end_daemon)
+            assert "gone" in (await told.until(Ended)).reason
+
+    anyio.run(last)
+    system.until_count("bridge.detached", 2, session=session)
