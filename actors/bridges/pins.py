@@ -6,7 +6,7 @@ for a moment; what nobody in particular asked of it is tried again, and said whe
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import anyio
 
@@ -20,6 +20,7 @@ _SECONDS: Final = 5.0
 _TRIES: Final = 5
 _PAUSE: Final = 0.5
 _GATEWAY: Final = "gateway"
+OnFailure = Literal["fallback", "fail", "ask"]
 
 
 class Pins:
@@ -37,17 +38,7 @@ class Pins:
 
         """
         before = await self._of(session)
-        await self._client.request(
-            _GATEWAY,
-            SetPin(
-                kind="session",
-                target=session,
-                provider=provider,
-                model=model,
-                on_failure="fallback" if before is None else before.on_failure,
-            ),
-            deadline=_SECONDS,
-        )
+        await self._put(session, provider, model, "fallback" if before is None else before.on_failure)
 
     async def remove(self, session: str) -> None:
         """Let the gateway decide alone; a session without a pin is fine.
@@ -70,22 +61,25 @@ class Pins:
         return plan.provider or ""
 
     async def move(self, before: str, after: str) -> None:
-        """Let a pin of one session hold for another; the one of a launch is of no more use then."""
+        """Let a pin of one session hold for another, as it is; the one of a launch is of no more use then."""
+        reason = ""
         for attempt in range(_TRIES):
+            if attempt:
+                await anyio.sleep(_PAUSE)
             try:
                 pin = await self._of(before)
                 if pin is not None and await self._of(after) is None:
-                    await self.set(after, pin.provider, pin.model)
+                    await self._put(after, pin.provider, pin.model, pin.on_failure, pin.expires)
                 if pin is not None and is_provisional(before):
                     await self.remove(before)
             except RefusedError as error:
-                self._log.info("a pin waits to follow its session", session=after, reason=str(error), attempt=attempt + 1)
-                await anyio.sleep(_PAUSE)
+                reason = str(error)
             except BusError as error:
-                self._log.warning("a pin could not follow its session", session=after, reason=str(error))
-                return
+                reason = str(error)
+                break
             else:
                 return
+        self._log.warning("a pin could not follow its session", session=after, reason=reason)
 
     async def forget(self, session: str) -> None:
         """Remove the pin of a session that is over and will have no other name."""
@@ -93,6 +87,10 @@ class Pins:
             await self.remove(session)
         except BusError as error:
             self._log.info("a pin of a session that is over stays", session=session, reason=str(error))
+
+    async def _put(self, session: str, provider: str, model: str, on_failure: OnFailure, expires: str = "") -> None:
+        command = SetPin(kind="session", target=session, provider=provider, model=model, on_failure=on_failure, expires=expires)
+        await self._client.request(_GATEWAY, command, deadline=_SECONDS)
 
     async def _of(self, session: str) -> PinRow | None:
         table = await self._client.request(_GATEWAY, ListPins(), deadline=_SECONDS)

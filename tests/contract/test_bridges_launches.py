@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,23 @@ async def test_a_pin_of_a_session_that_never_had_a_conversation_ends_with_it(sce
         await client.request("bridges", CloseSession(session=row.launch), deadline=DEADLINE)
         while await pins(client):
             pass
+
+
+async def test_a_pin_keeps_its_rule_and_its_end_when_it_follows_its_session(scene: HubScene) -> None:
+    async with scene.client() as client:
+        row = await start(client, scene.wish())
+        strict = SetPin(
+            kind="session", target=row.session, provider="echo", model="m", on_failure="fail", expires="2099-01-01T00:00:00Z"
+        )
+        await client.request("gateway", strict, deadline=DEADLINE)
+        await client.request("bridges", ClearConversation(session=row.launch))
+        anew = (await told(client, "bridge.identified", 2))[1].session
+        while anew not in await pins(client):
+            await pending(client, row.launch)
+        table: PinTable = await client.request("gateway", ListPins())
+        first, second = (replace(pin, target="") for pin in table.pins)
+        assert first == second
+        assert (first.on_failure, first.model) == ("fail", "m")
 
 
 async def test_a_pin_that_the_user_sets_by_the_session_s_name_holds_at_once(scene: HubScene) -> None:

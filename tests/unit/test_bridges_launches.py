@@ -21,6 +21,6 @@ from schemas.identity import SessionId
     ],
 )
 def test_a_bridge_drives_its_session_or_the_conversation_that_it_takes_up(
-    session: str, resume: str, fork: bool, expected: str
+    session: str, resume: str, expected: str, *, fork: bool
 ) -> None:
     assert driven(SessionId(session), Wish(agent="gemini", cwd="/w", resume=resume, fork=fork)) == expected
