@@ -14,21 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from actors.bridge.contract import (
-    Ask,
-    Beat,
-    Began,
-    Begin,
-    Close,
-    Down,
-    Over,
-    Replied,
-    Said,
-    Send,
-    Up,
-    decode_up,
-    encode_line,
-)
+from actors.bridge.contract import Ask, Beat, Began, Begin, Close, Down, Over, Replied, Said, Send, Up, decode_up, encode_line
 from schemas.content import Piece, TextAdded, TurnEnded
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,3 +183,12 @@ class BridgeProcess:
         with self.process.stderr as pipe:
             while chunk := pipe.read(65536):
                 self.log += chunk
+
+
+def gone(pid: int) -> bool:
+    """Tell whether there is no process with this pid any more."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
