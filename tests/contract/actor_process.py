@@ -206,3 +206,9 @@ def place(home: Path, config: str = "") -> Iterator[Place]:
     finally:
         for actor in reversed(subject.started):
             actor.close()
+
+
+def memory(pid: int) -> int:
+    """Return how many bytes of memory a process has in use."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) * 1024

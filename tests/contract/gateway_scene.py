@@ -39,10 +39,18 @@ def event(**data: Any) -> bytes:
     return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
+CREATED = event(type="response.created", response={"id": "resp_1", "model": "served"})
+DELTA = event(type="response.output_text.delta", delta="hi")
 COMPLETED = event(
     type="response.completed",
     response={"id": "resp_1", "model": "served", "usage": {"input_tokens": 9, "output_tokens": 2, "total_tokens": 11}},
 )
+
+
+def error_of(body: bytes) -> dict[str, Any]:
+    """Return the error that an answer holds."""
+    found: dict[str, Any] = json.loads(body)["error"]
+    return found
 
 
 class Line:

@@ -16,6 +16,7 @@ from bus.connection import read_connection
 from bus.journal import Journal
 from schemas.envelope import Envelope, Recorded
 from tests.contract.actor_process import ActorProcess, Place, place
+from tests.transcripts.made import usage
 
 DEADLINE = 30.0
 
@@ -101,3 +102,9 @@ def scene(home: Path, config: str = "") -> Iterator[Scene]:
     with place(home, config) as given:
         given.start("broker").until(Ready)
         yield Scene(given)
+
+
+def append(file: Path, *responses: str) -> None:
+    """Write the usage of responses at a rollout's end."""
+    with file.open("ab") as handle:
+        handle.write(b"".join(usage(one, total=len(one) + 9) for one in responses))

@@ -26,15 +26,7 @@ from schemas.content import (
     TurnEnded,
     TurnStarted,
 )
-from tests.bridge.port import ROOT, TOKEN, BridgeProcess
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
+from tests.bridge.port import ROOT, TOKEN, BridgeProcess, gone
 
 
 def test_two_turns_a_close_and_nothing_left(tmp_path: Path) -> None:

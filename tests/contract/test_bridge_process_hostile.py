@@ -14,8 +14,7 @@ from actors.bridge.contract import Answer, Close, Interrupt, Over, Replied, Send
 from actors.probe.contract import ProbeError
 from actors.probe.linux.procfs import read_stat
 from schemas.content import ApprovalRequested, FailureTold, TextAdded, TextEnded, ToolEnded, TurnEnded, TurnStarted
-from tests.bridge.port import DEADLINE, BridgeProcess
-from tests.contract.test_bridge_process import gone
+from tests.bridge.port import DEADLINE, BridgeProcess, gone
 
 ENOUGH = 96 << 20  # a bridge that kept what it should not keep would need far more
 

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
-import zmq
 
-from bus.client import BusUnavailableError, CaughtUp, Client, Gap, RefusedError, connect
-from bus.connection import Connection
-from bus.frames import decode_answered, encode_asked
-from bus.protocol import MAX_PUBLISH_EVENTS, Failure, Hello, Publish
-from bus.sockets import Sockets, new_key_pair
+from bus.client import CaughtUp, Client, Gap, RefusedError, connect
+from bus.protocol import MAX_PUBLISH_EVENTS
+from bus.sockets import Sockets
 from bus.source import Source
-from schemas.commands import ExplainSession, ListSessions
 from schemas.envelope import Envelope, Recorded
 from schemas.events import JournalOpened, JournalTrimmed, SessionGone
 from schemas.identity import SessionId
-from schemas.rows import AsOf, SessionTable
+from tests.bus.plain import plain_subscriber
 from tests.bus.process import BrokerProcess
 from tests.bus.values import GATEWAY, raw, said
 
 pytestmark = pytest.mark.anyio
-TABLE = SessionTable(as_of=AsOf(epoch="e", position=3, time="t"), sessions=())
-Answer = Callable[[ListSessions], Awaitable[SessionTable]]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +34,9 @@ def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
         yield started
 
 
-async def take(client: Client, after: int, until: int, **rest: object) -> list[Recorded | Gap | CaughtUp]:
+async def take(client: Client, after: int, until: int, epoch: str | None = None) -> list[Recorded | Gap | CaughtUp]:
     with anyio.fail_after(20):
-        async with client.feed(after, until=until, **rest) as feed:  # type: ignore[arg-type]
+        async with client.feed(after, until=until, epoch=epoch) as feed:
             return [told async for told in feed]
 
 
@@ -56,9 +46,6 @@ def gone(session: str) -> Envelope:
 
 def numbers(told: list[Recorded | Gap | CaughtUp]) -> list[int]:
     return [int(one.envelope.correlationid or 0) for one in told if isinstance(one, Recorded)]
-
-
-# ---------------------------------------------------------------------------------------------------- publish, feed, read
 
 
 async def test_what_is_published_is_recorded_delivered_and_read_unchanged(broker: BrokerProcess) -> None:
@@ -204,220 +191,6 @@ async def test_an_event_that_breaks_its_type_is_a_gap_for_the_reader(shared: Bro
         assert numbers(told) == [0, 2]
 
 
-# ---------------------------------------------------------------------------------------------------- commands
-
-
-async def answering(broker: BrokerProcess, answer: Answer, ask: Callable[[Client], Awaitable[None]]) -> None:
-    async with connect(broker.connection("registry"), serve={ListSessions: answer}), connect(broker.connection()) as client:
-        with anyio.fail_after(20):
-            await ask(client)
-
-
-async def test_a_command_is_answered_by_type(shared: BrokerProcess) -> None:
-    async def answer(_: ListSessions) -> SessionTable:
-        return TABLE
-
-    async def ask(client: Client) -> None:
-        assert await client.request("registry", ListSessions()) == TABLE
-        with pytest.raises(RefusedError, match="unknown_command"):
-            await client.request("registry", ExplainSession(session="x"))
-        with pytest.raises(RefusedError, match="no_such_actor"):
-            await client.request("nobody", ListSessions())
-
-    await answering(shared, answer, ask)
-
-
-async def test_a_refusal_reaches_the_asker(shared: BrokerProcess) -> None:
-    async def answer(_: ListSessions) -> SessionTable:
-        raise RefusedError("not_now", "still catching up")
-
-    async def ask(client: Client) -> None:
-        with pytest.raises(RefusedError, match="not_now: still catching up"):
-            await client.request("registry", ListSessions())
-
-    await answering(shared, answer, ask)
-
-
-async def test_a_command_that_takes_too_long_times_out(shared: BrokerProcess) -> None:
-    async def answer(_: ListSessions) -> SessionTable:
-        await anyio.sleep_forever()
-        return TABLE
-
-    async def ask(client: Client) -> None:
-        with pytest.raises(RefusedError, match="timeout"):
-            await client.request("registry", ListSessions(), deadline=0.2)
-
-    await answering(shared, answer, ask)
-
-
-async def test_many_commands_at_once_are_answered_or_told_busy(shared: BrokerProcess) -> None:
-    release = anyio.Event()
-    outcomes: list[str] = []
-
-    async def answer(_: ListSessions) -> SessionTable:
-        await release.wait()
-        return TABLE
-
-    async def one(client: Client) -> None:
-        try:
-            await client.request("registry", ListSessions(), deadline=10)
-            outcomes.append("answered")
-        except RefusedError as error:
-            outcomes.append(error.code)
-            if outcomes.count("busy") == 36:
-                release.set()
-
-    async def ask(client: Client) -> None:
-        async with anyio.create_task_group() as group:
-            for _ in range(100):
-                group.start_soon(one, client)
-
-    await answering(shared, answer, ask)
-    assert (outcomes.count("answered"), outcomes.count("busy")) == (64, 36)
-
-
-async def test_an_actor_that_left_is_no_such_actor(shared: BrokerProcess) -> None:
-    async def answer(_: ListSessions) -> SessionTable:
-        return TABLE
-
-    async with connect(shared.connection()) as client:
-        async with connect(shared.connection("registry"), serve={ListSessions: answer}):
-            assert await client.request("registry", ListSessions()) == TABLE
-        with pytest.raises(RefusedError) as caught:
-            await client.request("registry", ListSessions(), deadline=0.3)
-        assert caught.value.code in ("no_such_actor", "timeout")
-
-
-async def test_what_an_answer_raises_ends_the_actor_as_itself(shared: BrokerProcess) -> None:
-    async def answer(_: ListSessions) -> SessionTable:
-        raise ZeroDivisionError
-
-    async def live() -> None:
-        async with connect(shared.connection("registry"), serve={ListSessions: answer}):
-            up.set()
-            await anyio.sleep_forever()
-
-    async def serve() -> None:
-        with pytest.raises(ZeroDivisionError):
-            await live()
-
-    up = anyio.Event()
-    async with anyio.create_task_group() as group, connect(shared.connection()) as client:
-        group.start_soon(serve)
-        with anyio.fail_after(20):
-            await up.wait()
-            with pytest.raises(RefusedError):
-                await client.request("registry", ListSessions(), deadline=0.3)
-
-
-# ---------------------------------------------------------------------------------------------------- who may come in
-
-
-async def test_a_strangers_key_is_refused_at_once(shared: BrokerProcess) -> None:
-    with pytest.raises(RefusedError, match="unknown_key"):
-        async with connect(shared.connection().with_keys(*new_key_pair())):
-            pass
-
-
-async def test_a_wrong_server_key_reaches_nobody(shared: BrokerProcess) -> None:
-    connection = replace(shared.connection(), server_key=new_key_pair()[0])
-    with pytest.raises((BusUnavailableError, RefusedError)):
-        async with connect(connection, deadline=0.5):
-            pass
-
-
-async def test_no_broker_is_said_within_the_deadline(shared: BrokerProcess) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        nowhere = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(BusUnavailableError, match="no broker answered"):
-            async with connect(replace(shared.connection(), ingress=nowhere), deadline=0.3):
-                pass
-
-
-def plain(connection: Connection, kind: int, endpoint: str, *, curve: bool = True) -> zmq.Socket[bytes]:
-    made: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
-    made.setsockopt(zmq.LINGER, 0)
-    if curve:
-        made.setsockopt(zmq.CURVE_SERVERKEY, connection.server_key.encode())
-        made.setsockopt(zmq.CURVE_PUBLICKEY, connection.public_key.encode())
-        made.setsockopt(zmq.CURVE_SECRETKEY, connection.secret_key.encode())
-    made.setsockopt(zmq.IMMEDIATE, 1)
-    made.setsockopt(zmq.SNDTIMEO, 700)
-    made.setsockopt(zmq.RCVTIMEO, 700)
-    if kind == zmq.SUB:
-        made.setsockopt(zmq.SUBSCRIBE, b"")
-    if endpoint:
-        made.connect(endpoint)
-    return made
-
-
-def test_a_peer_that_chooses_its_routing_id_is_never_answered(shared: BrokerProcess) -> None:
-    connection = shared.connection()
-    with plain(connection, zmq.DEALER, "") as dealer:
-        dealer.setsockopt(zmq.ROUTING_ID, b"registry")
-        dealer.connect(connection.ingress)
-        dealer.send_multipart(encode_asked(b"1", Hello(protocol=1)))
-        with pytest.raises(zmq.Again):
-            dealer.recv_multipart()
-
-
-def test_without_curve_nothing_is_heard_and_nothing_said(shared: BrokerProcess) -> None:
-    connection = shared.connection()
-    with plain(connection, zmq.DEALER, connection.ingress, curve=False) as dealer, pytest.raises(zmq.Again):
-        dealer.send_multipart(encode_asked(b"1", Publish((raw(1),))))
-    with plain(connection, zmq.SUB, connection.feed, curve=False) as subscriber, pytest.raises(zmq.Again):
-        subscriber.recv_multipart()
-
-
-def test_a_name_cannot_be_claimed_by_writing_it(shared: BrokerProcess) -> None:
-    connection = shared.connection()
-    with plain(connection, zmq.DEALER, connection.ingress) as dealer:
-        dealer.send_multipart(encode_asked(b"1", Hello(protocol=1, role="registry", serves=("registry.list_sessions",))))
-        assert decode_answered(dealer.recv_multipart()) == (b"1", Failure("forbidden", "the client key may not serve commands"))
-
-
-@pytest.mark.parametrize(
-    ("frames", "code"),
-    [
-        ([b"WAT", b"1"], b"unknown_verb"),
-        ([b"HELLO", b"1", b'{"protocol":99}'], b"unsupported_protocol"),
-        ([b"READ", b"1", b'{"after":"x"}'], b"READ.after"),
-        ([b"PUBLISH", b"1"], b"PUBLISH"),
-        ([b"REQUEST", b"1", b"[" * 60_000, b""], b"REQUEST"),
-    ],
-)
-def test_what_is_not_understood_is_answered_by_name(shared: BrokerProcess, frames: list[bytes], code: bytes) -> None:
-    connection = shared.connection()
-    with plain(connection, zmq.DEALER, connection.ingress) as dealer:
-        dealer.send_multipart([b"", b""])
-        dealer.send_multipart([b"junk"])
-        dealer.send_multipart(frames)
-        verb, request_id, body = dealer.recv_multipart()
-        assert (verb, request_id) == (b"ERROR", b"1")
-        assert code in body
-
-
-def test_a_frame_above_the_limit_closes_the_connection_and_nothing_else(shared: BrokerProcess) -> None:
-    connection = shared.connection()
-    with plain(connection, zmq.DEALER, connection.ingress) as dealer:
-        dealer.send_multipart([b"PUBLISH", b"1", b"x" * 9_000_000])
-        with pytest.raises(zmq.Again):
-            dealer.recv_multipart()
-    with plain(connection, zmq.DEALER, connection.ingress) as dealer:
-        dealer.send_multipart(encode_asked(b"1", Hello(protocol=1)))
-        assert dealer.recv_multipart()[0] == b"WELCOME"
-
-
-# ---------------------------------------------------------------------------------------------------- a stranger's subscriber
-
-
-def plain_subscriber(broker: BrokerProcess, last: int, prefixes: list[str]) -> subprocess.Popen[str]:
-    file = Path(__file__).with_name("plain_subscriber.py")
-    command = [sys.executable, "-I", str(file), str(broker.state / "run" / "bus.json"), str(last), *prefixes]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize("prefixes", [[], ["session.codex-1."]])
 async def test_a_subscriber_written_from_the_specification_sees_the_same(broker: BrokerProcess, prefixes: list[str]) -> None:
     async with connect(broker.connection("gateway")) as client:
@@ -433,10 +206,3 @@ async def test_a_subscriber_written_from_the_specification_sees_the_same(broker:
         if prefixes:
             expected = [one for one in expected if one.envelope.subject == "session/codex-1"]
         assert printed == [f"{one.position} {one.envelope.id}" for one in expected]
-
-
-async def test_source_of_the_client_key_is_a_clients(shared: BrokerProcess) -> None:
-    async with connect(shared.connection()) as client:
-        await client.publish([said(1, Source("/client/cli/1"))])
-        with pytest.raises(RefusedError, match="forged_source"):
-            await client.publish([said(1, GATEWAY)])

@@ -18,9 +18,9 @@ from bus.source import Source
 from bus.stream import Stream
 from bus.stream_queue import MAX_QUEUED
 from schemas.envelope import Recorded
+from tests.bus.plain import plain, plain_subscriber
 from tests.bus.process import BrokerProcess
 from tests.bus.values import said
-from tests.contract.test_bus import plain, plain_subscriber
 
 pytestmark = pytest.mark.anyio
 LAUNCH = "launch-ab12cd34"

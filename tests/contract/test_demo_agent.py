@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from actors.demo.cast import MODULE, cast
-from tests.contract.test_echo_server import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]
+DEADLINE = 20.0
 
 
 @contextmanager

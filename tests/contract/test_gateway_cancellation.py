@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Scene, chunk, event, says, scene
+from tests.contract.gateway_scene import COMPLETED, DEADLINE, DELTA, SSE, Line, Scene, chunk, event, says, scene
 
 pytestmark = pytest.mark.e2e
-DELTA = event(type="response.output_text.delta", delta="hi")
 CREATED = event(type="response.created", response={"id": "resp_1"})
 ANTHROPIC_START = (
     b"event: message_start\ndata: "

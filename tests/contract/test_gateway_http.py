@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from actors.gateway import limits
-from tests.contract.gateway_scene import COMPLETED, DEADLINE, SSE, Line, Request, Scene, chunk, event, says, scene
+from tests.contract.gateway_scene import COMPLETED, DEADLINE, DELTA, SSE, Line, Request, Scene, chunk, says, scene
 
 pytestmark = pytest.mark.e2e
-DELTA = event(type="response.output_text.delta", delta="hi")
 OKAY = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 

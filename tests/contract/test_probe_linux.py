@@ -1,20 +1,16 @@
-"""The probe of Linux against real sockets and real processes: who holds what, who is gone, who may not be read."""
+"""The probe of Linux against real processes: what they are, what they declare, whom they descend from, when they are gone."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pty
-import resource
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -22,32 +18,17 @@ if sys.platform != "linux":
     pytest.skip("needs Linux", allow_module_level=True)
 
 from actors.probe import (
-    Peer,
-    Probe,
-    ProbeError,
     ProcessGoneError,
-    ProcessHiddenError,
     SessionLeader,
-    SocketMovedError,
     choose_probe,
     find_terminal,
 )
 from actors.probe.linux import LinuxProbe
-from actors.probe.linux.pidfd import inodes_are_unique
 from schemas.evidence import Rank
+from tests.contract.linux_processes import DEADLINE, WAIT, child
 
 WT = "1f2e3d4c-0a1b-2c3d-4e5f-60718293a4b5"
 CANARY = "sk-canary-5f1c"
-PR_SET_DUMPABLE = 4
-NOBODY = 65534
-DEADLINE = 20
-WAIT = "import sys; print('ready', flush=True); sys.stdin.read()"
-CONNECT = """
-import socket, sys
-held = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(int(sys.argv[2]))]
-print(" ".join(str(s.getsockname()[1]) for s in held), flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -55,187 +36,6 @@ def probe() -> Iterator[LinuxProbe]:
     made = LinuxProbe()
     yield made
     made.close()
-
-
-@pytest.fixture
-def server() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
-        listening.settimeout(DEADLINE)
-        yield listening
-
-
-@contextmanager
-def child(code: str, *arguments: str, env: dict[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run Python code until the block ends; give its process and the line that it says when it is ready."""
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process, process.stdout.readline().strip()
-        finally:
-            process.kill()
-
-
-@contextmanager
-def forked(work: Callable[[], str]) -> Iterator[tuple[int, str]]:
-    """Run a function in a fork without exec, which lives on until the block ends; give its pid and its answer."""
-    answers, answer = os.pipe()
-    stays, stay = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(answers)
-        os.close(stay)
-        try:
-            text = work()
-        except BaseException as error:  # noqa: BLE001 - told to the test
-            text = f"{type(error).__name__}: {error}"
-        os.write(answer, text.encode())
-        os.close(answer)
-        os.read(stays, 1)
-        os._exit(0)
-    os.close(answer)
-    os.close(stays)
-    try:
-        chunks = list(iter(lambda: os.read(answers, 65536), b""))
-        yield pid, b"".join(chunks).decode()
-    finally:
-        os.close(answers)
-        os.close(stay)
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-
-
-def accepted(probe: Probe, server: socket.socket, client: socket.socket) -> Peer:
-    """Accept the client's connection and return what the probe says about its other end."""
-    connection, _ = server.accept()
-    with connection:
-        peer = probe.peer(connection.getsockname()[:2], connection.getpeername()[:2])
-    assert peer is not None
-    assert peer.inode == os.fstat(client.fileno()).st_ino
-    return peer
-
-
-# ------------------------------------------------------------------------------------------------ sockets
-
-
-def test_this_system_can_answer_everything(probe: LinuxProbe) -> None:
-    assert {"peer", "owner", "process", "exit_watch", "ancestry"} <= set(probe.capabilities)
-    assert ("unrepeatable_key" in probe.capabilities) == inodes_are_unique() == (probe.this_process().pidfd is not None)
-
-
-@pytest.mark.parametrize(
-    ("listen", "connect"),
-    [
-        ("127.0.0.1", "127.0.0.1"),
-        ("127.0.0.1", "::ffff:127.0.0.1"),
-        ("::", "127.0.0.1"),
-        ("::", "::1"),
-        ("::", "::ffff:127.0.0.1"),
-    ],
-)
-def test_the_clients_end_is_found_over_ipv4_ipv6_and_mapped_addresses(probe: LinuxProbe, listen: str, connect: str) -> None:
-    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-    try:
-        server = socket.create_server((listen, 0), family=family, dualstack_ipv6=family == socket.AF_INET6)
-    except OSError as error:
-        pytest.skip(f"no IPv6 here: {error}")
-    with server, socket.socket(socket.AF_INET6 if ":" in connect else socket.AF_INET) as client:
-        client.connect((connect, server.getsockname()[1]))
-        peer = accepted(probe, server, client)
-        assert peer.uid == probe.this_user()
-        assert probe.owner(peer, [1, os.getpid()]) == os.getpid()
-        assert probe.search_owners(peer) == (os.getpid(),)
-
-
-def test_a_closed_client_has_no_owner_and_a_listener_on_its_port_is_not_it(probe: LinuxProbe, server: socket.socket) -> None:
-    client = socket.create_connection(server.getsockname())
-    connection, remote = server.accept()
-    with connection:
-        local = connection.getsockname()
-        peer = probe.peer(local, remote)
-        client.close()
-        assert peer is not None
-        assert probe.peer(local, remote) is None
-        assert probe.search_owners(peer) == ()
-        assert not probe.still_owner(os.getpid(), peer)
-    assert probe.peer(("127.0.0.1", 1), server.getsockname()) is None
-
-
-def test_200_connections_of_20_processes_are_each_attributed_to_theirs(probe: LinuxProbe, server: socket.socket) -> None:
-    port, each, many = server.getsockname()[1], 10, 20
-    with ThreadPoolExecutor(many) as pool:
-        children = [child(CONNECT, str(port), str(each)) for _ in range(many)]
-        started = list(pool.map(lambda made: made.__enter__(), children))
-    try:
-        owners = {int(own): process.pid for process, ports in started for own in ports.split()}
-        known = [process.pid for process, _ in started]
-        connections = [server.accept() for _ in range(each * many)]
-        for connection, remote in connections:
-            with connection:
-                peer = probe.peer(connection.getsockname(), remote)
-                assert peer is not None
-                assert probe.owner(peer, known) == owners[remote[1]]
-                assert probe.process(owners[remote[1]], holding=peer).key.pid == owners[remote[1]]
-    finally:
-        for made in children:
-            made.__exit__(None, None, None)
-
-
-def test_questions_from_many_threads_get_their_own_answers(probe: LinuxProbe, server: socket.socket) -> None:
-    clients = [socket.create_connection(server.getsockname()) for _ in range(16)]
-
-    def ask(client: socket.socket) -> bool:
-        wanted = os.fstat(client.fileno()).st_ino
-        found = [probe.peer(server.getsockname(), client.getsockname()) for _ in range(200)]
-        return all(peer is not None and peer.inode == wanted for peer in found)
-
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(ask, clients))
-    for client in clients:
-        client.close()
-
-
-# ------------------------------------------------------------------------------------------------ owners
-
-
-def test_a_socket_shared_by_a_fork_has_two_owners_and_is_nobodys_for_sure(probe: LinuxProbe, server: socket.socket) -> None:
-    with socket.create_connection(server.getsockname()) as client:
-        peer = accepted(probe, server, client)
-        with forked(str) as (twin, _):
-            assert probe.search_owners(peer) == tuple(sorted((os.getpid(), twin)))
-            assert probe.owner(peer, [os.getpid(), twin]) is None
-            assert probe.owner(peer, [twin, os.getpid()]) is None
-        assert probe.owner(peer, [os.getpid()]) == os.getpid()
-
-
-def test_many_are_searched_for_in_one_walk_each_with_its_own_owners(probe: LinuxProbe, server: socket.socket) -> None:
-    with socket.create_connection(server.getsockname()) as shared:
-        first = accepted(probe, server, shared)
-        with forked(str) as (twin, _), socket.create_connection(server.getsockname()) as own:
-            second = accepted(probe, server, own)
-            gone = Peer(inode=1, uid=first.uid)
-            assert probe.search_all((second, gone, first)) == ((os.getpid(),), (), tuple(sorted((os.getpid(), twin))))
-    assert probe.search_all(()) == ()
-
-
-def test_a_socket_that_survives_an_exec_is_left_to_the_full_search(probe: LinuxProbe, server: socket.socket) -> None:
-    with socket.create_connection(server.getsockname()) as client:
-        peer = accepted(probe, server, client)
-        client.set_inheritable(True)
-        assert probe.owner(peer, [os.getpid()]) is None
-        assert probe.search_owners(peer) == (os.getpid(),)
-
-
-def test_a_process_that_closed_its_socket_is_not_read_as_its_owner(probe: LinuxProbe, server: socket.socket) -> None:
-    with socket.create_connection(server.getsockname()) as client:
-        peer = accepted(probe, server, client)
-        assert probe.process(os.getpid(), holding=peer).key == probe.this_process()
-    with pytest.raises(SocketMovedError):
-        probe.process(os.getpid(), holding=peer)
-
-
-# ------------------------------------------------------------------------------------------------ processes
 
 
 def test_a_process_shows_its_program_folder_and_terminal_variables_and_nothing_else_of_its_environment(
@@ -399,79 +199,6 @@ def test_a_key_of_another_boot_is_not_this_process(probe: LinuxProbe) -> None:
     with pytest.raises(ProcessGoneError, match="another host"):
         probe.exit_watch(other)
     assert not probe.is_descendant(me, other)
-
-
-# ------------------------------------------------------------------------------------------------ what may not be read
-
-
-def as_nobody(work: Callable[[LinuxProbe], str]) -> str:
-    """Run a function as an unprivileged user: in a fork, since the interpreter may not be readable to others."""
-
-    def unprivileged() -> str:
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-        return work(LinuxProbe())
-
-    with forked(unprivileged) as (_, answer):
-        return answer
-
-
-def hidden(probe: LinuxProbe, pid: int) -> str:
-    try:
-        return f"not hidden: {probe.process(pid).exe}"
-    except ProcessHiddenError as error:
-        return error.reason
-
-
-def test_a_process_of_another_user_is_hidden_and_says_whose_it_is() -> None:
-    assert as_nobody(lambda probe: hidden(probe, 1)) == "belongs to another user (uid 0)"
-
-
-def test_a_process_that_protects_itself_is_hidden_and_holds_nothing_for_sure() -> None:
-    def work(probe: LinuxProbe) -> str:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-
-            def protect() -> str:
-                ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
-                client = socket.create_connection(server.getsockname())
-                kept.append(client)
-                return ""
-
-            kept: list[socket.socket] = []
-            with forked(protect) as (pid, _):
-                connection, remote = server.accept()
-                peer = probe.peer(connection.getsockname(), remote)
-                assert peer is not None
-                assert peer.uid == probe.this_user()
-                assert probe.owner(peer, [pid]) is None
-                assert probe.search_owners(peer) == ()
-                return hidden(probe, pid)
-
-    assert as_nobody(work).startswith("protects its memory")
-
-
-def test_without_descriptors_the_probe_says_so_instead_of_finding_nobody() -> None:
-    def work() -> str:
-        with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
-            probe = LinuxProbe()
-            peer = accepted(probe, server, client)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (1, 1))
-            errors = []
-            for question in (
-                lambda: probe.owner(peer, [os.getpid()]),
-                lambda: probe.search_owners(peer),
-                lambda: probe.process(os.getpid()),
-            ):
-                try:
-                    errors.append(f"answered {question()}")
-                except ProbeError as error:
-                    errors.append(str(error))
-            return "\n".join(errors)
-
-    with forked(work) as (_, answer):
-        assert answer.count("Too many open files") == 3, answer
 
 
 def test_a_recycled_pid_is_another_process() -> None:

@@ -22,7 +22,7 @@ from bus.source import Source
 from schemas.envelope import subject
 from schemas.events import ProcessConversationFound
 from schemas.identity import ProcessKey, conversation_key, session_of
-from tests.contract.rollout_scene import Scene, scene
+from tests.contract.rollout_scene import Scene, append, scene
 from tests.transcripts.made import SAMPLES, event, meta, name, rollout, sample, usage, uuid
 
 pytestmark = pytest.mark.e2e
@@ -35,11 +35,6 @@ def home(tmp_path: Path) -> Iterator[Scene]:
     with scene(tmp_path) as given:
         (given.codex / "sessions").mkdir(parents=True)
         yield given
-
-
-def append(file: Path, *responses: str) -> None:
-    with file.open("ab") as handle:
-        handle.write(b"".join(usage(one, total=len(one) + 9) for one in responses))
 
 
 def archived(home: Scene, file: Path) -> Path:

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from actors.runtime.contract import Beat, Status
-from tests.contract.rollout_scene import Scene, scene
-from tests.contract.test_rollout import append
+from tests.contract.rollout_scene import Scene, append, scene
 from tests.transcripts.made import meta, name, rollout, usage, uuid
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]

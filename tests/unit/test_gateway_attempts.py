@@ -14,7 +14,7 @@ from actors.gateway.route_terms import SEVERAL, Listing, Table
 from actors.gateway.usage import Reading
 from schemas.config import Failover, Pin
 from schemas.identity import TerminalKey
-from tests.unit.test_gateway_exchange import CODEX_FIELDS, CONVERSATION, DIALECTS, Playbook, head
+from tests.gateway.exchange_play import CODEX_FIELDS, CONVERSATION, DIALECTS, Playbook, head
 
 ONE = Listing(dialects=DIALECTS, group="g", account="one")
 TWO = Listing(dialects=DIALECTS, group="g", account="two")

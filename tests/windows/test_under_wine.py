@@ -50,7 +50,7 @@ def test_the_whole_system_with_the_real_codex_on_windows() -> None:
 
 
 def test_the_bus_on_the_event_loop_of_windows() -> None:
-    inside("tests/contract/test_bus.py")
+    inside(*(f"tests/contract/test_bus{part}.py" for part in ("", "_commands", "_admission")))
 
 
 def test_what_is_pure_on_windows_too() -> None:
