@@ -17,7 +17,7 @@ settings.register_profile("fixed", derandomize=True)
 settings.load_profile("fixed")
 
 # Tests that start what is or looks like an agent, or that look at all processes.
-_OF_THE_WHOLE_COMPUTER: Final = (
+OF_THE_WHOLE_COMPUTER: Final = (
     *("e2e", "faults", "windows"),
     *(f"contract/test_{name}" for name in ("discovery", "gateway_hooks", "gateway_identity", "probe")),
 )
@@ -51,6 +51,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             place = nodeid.partition("::")[0].removeprefix("tests/")
-            return "the whole computer" if place.startswith(_OF_THE_WHOLE_COMPUTER) else place
+            return "the whole computer" if place.startswith(OF_THE_WHOLE_COMPUTER) else place
 
     return Scheduling(config, log)

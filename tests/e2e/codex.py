@@ -121,3 +121,15 @@ class Codex:
         """Return the rollouts by thread id."""
         files = sorted(self.home.glob("sessions/**/rollout-*.jsonl"))
         return {Rollout(file).meta["id"]: Rollout(file) for file in files}
+
+
+def wishes(folder: Path) -> dict[str, Any]:
+    """Return how a Codex with a project and a home of its own is asked for."""
+    work, home = folder / "project", folder / "codex-home"
+    for place in (work, home):
+        place.mkdir(exist_ok=True)
+    (home / "config.toml").write_text(
+        'model = "gpt-5.1-codex"\ncheck_for_update_on_startup = false\n[analytics]\nenabled = false\n'
+    )
+    environ = {"CODEX_HOME": str(home), "HOME": str(home)}
+    return {"agent": "codex", "cwd": str(work), "program": BINARY, "environ": environ}

@@ -18,7 +18,7 @@ from bus.errors import RefusedError
 from schemas.commands.bridges import AnswerApproval, ForkSession, StartSession
 from schemas.content import FailureTold, Identified, SettingsTold, StatusTold, TextAdded, ToolStarted, UsageTold
 from tests.e2e.bridged import Told, commands, descendants, end, listening, on_bus, running_of, session
-from tests.e2e.codex import BINARY, needs_codex
+from tests.e2e.codex import needs_codex, wishes
 from tests.e2e.providers import echo_server
 from tests.e2e.system import System, running
 
@@ -29,18 +29,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.codex, needs_codex]
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with running(tmp_path_factory.mktemp("tabwire") / "home") as system:
         yield system
-
-
-def wishes(folder: Path) -> dict[str, Any]:
-    """Return how a Codex with a project and a home of its own is asked for."""
-    work, home = folder / "project", folder / "codex-home"
-    for place in (work, home):
-        place.mkdir(exist_ok=True)
-    (home / "config.toml").write_text(
-        'model = "gpt-5.1-codex"\ncheck_for_update_on_startup = false\n[analytics]\nenabled = false\n'
-    )
-    environ = {"CODEX_HOME": str(home), "HOME": str(home)}
-    return {"agent": "codex", "cwd": str(work), "program": BINARY, "environ": environ}
 
 
 @asynccontextmanager

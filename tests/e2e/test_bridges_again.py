@@ -15,9 +15,8 @@ from schemas.commands import ListBridges, ReviewSession, SendBack, ShowHistory, 
 from schemas.content import Ended, TurnEnded
 from tests.contract.actor_process import ended
 from tests.e2e.bridged import DEADLINE, Told, listening, on_bus
-from tests.e2e.codex import needs_codex
+from tests.e2e.codex import needs_codex, wishes
 from tests.e2e.system import System, running
-from tests.e2e.test_bridge_codex import wishes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.codex, needs_codex]
 

@@ -24,42 +24,11 @@ from actors.discovery.codex_daemon import (
 from actors.runtime import websocket
 from actors.runtime.websocket import Incoming, Message, WebSocketError, frame, receive, upgrade_request
 from schemas.identity import ProcessKey
+from tests.discovery.codex_daemon import FIRST, SECOND, TITLE, Daemon
 
-FIRST, SECOND, TITLE = (
-    "01a1fc76-dcb4-75b1-aa93-831e59ae2099",
-    "01a1fc76-dd5b-7633-b8fb-d373a323c066",
-    "01a1fc7a-0887-73e1-8183-5",
-)
 TUI_A = Listening(ProcessKey(host="h", boot="b", pid=5660, started=100), 1000.0)
 TUI_B = Listening(ProcessKey(host="h", boot="b", pid=5670, started=101), 1000.1)
 LOADED = {FIRST: 1001.0, SECOND: 1001.0}
-
-
-class Daemon:
-    """Answers as Codex 0.169 was seen to answer."""
-
-    def __init__(self, origins: dict[str, str | None], **changes: Any) -> None:
-        self.origins = origins
-        self.changes = changes
-        self.asked: list[str] = []
-
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        parameters = request["params"]
-        thread = parameters.get("threadId")
-        self.asked.append(request["method"])
-        results: dict[str, Any] = {
-            "initialize": {"userAgent": "codex-tui/0.169.0", "codexHome": "/h", "platformFamily": "unix"},
-            "thread/loaded/list": {"data": list(self.origins), "nextCursor": None},
-            "thread/read": {"thread": {"id": thread, "sessionId": thread, "status": {"type": "idle"}}, "readState": None},
-            "mcpServerStatus/list": {"data": self._servers(thread), "nextCursor": None},
-        }
-        return {"id": request["id"], "result": results[request["method"]], **self.changes.get(request["method"], {})}
-
-    def _servers(self, thread: str | None) -> list[dict[str, Any]]:
-        origin = self.origins.get(thread or "")
-        return (
-            [] if origin is None else [{"name": "codex_tui", "httpOrigin": origin, "runtimeStatus": "connected", "tools": {}}]
-        )
 
 
 def ask(daemon: Daemon) -> Inquiry:
@@ -171,8 +140,6 @@ def test_no_json_whatever_makes_it_fail_otherwise(said: Any) -> None:
             return
         opened_threads(inquiry)
 
-
-# ---------------------------------------------------------------------------------------------------- framing
 
 KEY = bytes(range(16))
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %b\r\n\r\n" % b64encode(

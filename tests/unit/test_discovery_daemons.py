@@ -19,7 +19,7 @@ from actors.discovery.daemons import Client, Daemons, Server
 from actors.probe.contract import Address, Peer
 from actors.runtime import websocket
 from schemas.identity import ProcessKey
-from tests.unit.test_discovery_codex_daemon import FIRST, Daemon
+from tests.discovery.codex_daemon import FIRST, Daemon
 
 DAEMON = ProcessKey(host="h", boot="b", pid=41, started=1)
 TUI = ProcessKey(host="h", boot="b", pid=42, started=2)

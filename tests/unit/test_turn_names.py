@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.transcripts.claude_messages import message_uuid
-from actors.transcripts.pieces import named_by_message
+from actors.transcripts.pieces import named
 from schemas.bridge_rows import Turn
 from schemas.content import TextAdded, TextEnded, TurnEnded, TurnStarted
 
@@ -18,7 +18,7 @@ def test_names_follow_the_messages_ids_not_their_words() -> None:
     mine, uuid = message_uuid("mine"), "0ddb80b7-fb16-4493-a4da-e260d82660ad"
     turns = (turn("p1", "typed-by-a-person"), turn("p2", mine), turn("p3", uuid), Turn(turn="p4", started="", pieces=()))
     names = {message_uuid(name): name for name in ("mine", uuid, "not written down yet")}
-    found = named_by_message(turns, names)
+    found = named(turns, ("typed-by-a-person", mine, uuid, ""), names)
     assert [one.turn for one in found] == ["p1", "mine", uuid, "p4"]
     assert found[1] == turn("mine", mine)
     assert found[0] is turns[0]
