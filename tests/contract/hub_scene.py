@@ -6,6 +6,7 @@ Owns how these tests wait: for facts in the journal and for rows, always with a 
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from actors.runtime.contract import Ready
-from bus.client import Client, connect
+from bus.client import Client, RefusedError, connect
 from bus.connection import read_connection
-from schemas.bridge_rows import BridgeRow, Pending
-from schemas.commands import SendMessage, ShowPending, StartSession
+from schemas.bridge_rows import BridgeRow, BridgeTable, Pending
+from schemas.codec import decode
+from schemas.commands import CloseSession, ListBridges, SendMessage, ShowPending, StartSession
+from schemas.content import Frame
 from schemas.envelope import Envelope, Recorded
 from tests.contract.actor_process import ActorProcess, Place, place
 
@@ -116,3 +120,40 @@ def hub_scene(home: Path, config: str = "") -> Iterator[HubScene]:
         scene = HubScene(found, folder.resolve(), program)
         scene.start()
         yield scene
+
+
+async def frames(client: Client, launch: str, until: str) -> list[Frame]:
+    """Read a stream to the first piece of a kind."""
+    found: list[Frame] = []
+    with anyio.fail_after(DEADLINE):
+        async with client.stream(launch) as stream:
+            async for raw in stream:
+                if isinstance(raw, bytes):
+                    found.append(decode(raw, Frame))
+                    if found[-1].piece.__struct_config__.tag == until:
+                        return found
+    raise AssertionError("the stream ended")
+
+
+async def refused(client: Client, command: Any) -> RefusedError:
+    """Ask what cannot be done; return the refusal."""
+    with pytest.raises(RefusedError) as error:
+        await client.request("bridges", command, deadline=DEADLINE)
+    return error.value
+
+
+async def close(client: Client, session: str) -> BridgeRow:
+    """Close a session; return its last row."""
+    row: BridgeRow = await client.request("bridges", CloseSession(session=session), deadline=DEADLINE)
+    return row
+
+
+async def bridges(client: Client) -> dict[str, BridgeRow]:
+    """Return the hub's rows by launch."""
+    table: BridgeTable = await client.request("bridges", ListBridges())
+    return {row.launch: row for row in table.bridges}
+
+
+def records(scene: HubScene) -> dict[str, dict[str, Any]]:
+    """Return what the hub wrote down of its bridges, by launch."""
+    return {file.stem: json.loads(file.read_text()) for file in scene.place.paths.bridges.glob("*.json")}
