@@ -11,6 +11,8 @@ kind, by its executable or by our launch; anybody else who claims one keeps its 
 conflict. A shared daemon speaks for many tabs and its environment is that of the tab that happened to start it: its
 conversation is believed and its terminal never is.
 
+Of an agent whose requests never name their conversation, the launch of a bridge says which one that drives (rank 1).
+
 Pure. Must not know sockets, headers' names, or providers.
 """
 
@@ -20,7 +22,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, structs
 
-from actors.gateway.claims import Claims
+from actors.gateway.claims import NAMING, Claims
 from schemas.events import ProcessKind, ThreadKind
 from schemas.evidence import Evidence, Rank, Subject
 from schemas.identity import (
@@ -31,6 +33,7 @@ from schemas.identity import (
     SessionId,
     TerminalKey,
     conversation_key,
+    is_provisional,
     process_id,
     process_session,
     session_of,
@@ -147,7 +150,7 @@ def attribute(caller: Caller, standing: Standing, claims: Claims) -> Attribution
     launch, told = _launch(caller, standing)
     claims = _named_by_launch(caller, standing, launch, claims)
     agent = caller.agent if launch is None or caller.agent != OTHER else launch.agent
-    conversation, said = _conversation(caller, launch, claims)
+    conversation, said = _conversation(caller, launch, claims) if claims.agent else _driven(caller, launch)
     believed = conversation is not None or (claims.agent != "" and _speaks(caller, launch, claims))
     if conversation is not None:
         session: SessionId | None = session_of(conversation)
@@ -158,7 +161,7 @@ def attribute(caller: Caller, standing: Standing, claims: Claims) -> Attribution
     terminal, missing, seated = _terminal(caller, launch)
     return Attribution(
         session=session,
-        agent=claims.agent if conversation is not None else agent,
+        agent=conversation.partition(":")[0] if conversation is not None else agent,
         conversation=conversation,
         thread=claims.thread if believed else None,
         thread_kind=claims.thread_kind if believed else "unknown",
@@ -212,8 +215,6 @@ def _conversation(
     caller: Caller, launch: LaunchRecord | None, claims: Claims
 ) -> tuple[ConversationKey | None, tuple[Evidence, ...]]:
     """Believe a claim of a conversation, or say why not."""
-    if claims.agent == "":
-        return None, ()
     kind, value = f"{claims.said_by} {claims.header}", claims.conversation or ""
     rejected, conflict = "", False
     if claims.conversation is None:
@@ -227,6 +228,21 @@ def _conversation(
     note = "" if rejected else claims.note
     evidence = (statement(Rank.REQUEST_DECLARED, kind, "conversation", value, note, rejected=rejected, conflict=conflict),)
     return (None if rejected else claims.conversation), evidence
+
+
+def _driven(caller: Caller, launch: LaunchRecord | None) -> tuple[ConversationKey | None, tuple[Evidence, ...]]:
+    """Believe our bridge which conversation its agent has, where the agent itself does not say it in its requests."""
+    if launch is None or launch.session is None or launch.agent in NAMING or caller.agent != launch.agent:
+        return None, ()
+    agent, _, own = launch.session.partition("-")
+    if is_provisional(launch.session) or agent != launch.agent:
+        return None, ()
+    try:
+        conversation = conversation_key(agent, own)
+    except IdentityError:
+        return None, ()  # a record that was not written by a bridge
+    note = "the conversation that its bridge drives"
+    return conversation, (statement(Rank.TOLD_BY_US, "launch record", "conversation", conversation, note),)
 
 
 def _terminal(caller: Caller, launch: LaunchRecord | None) -> tuple[TerminalKey | None, str, tuple[Evidence, ...]]:

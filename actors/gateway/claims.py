@@ -1,6 +1,6 @@
 """What a request says of itself: conversation, thread and kind of thread, by each agent's own headers.
 
-Gemini CLI and Qwen Code say nothing of the kind, and are known by their process alone.
+Gemini CLI and Qwen Code say nothing of the kind: they are known by their process, and by the launch of a bridge.
 
 Pure. Claims are rank 4, whatever they say; ``attribution`` decides what to believe. Must not know processes.
 """
@@ -43,6 +43,8 @@ class _TurnMetadata(Struct, frozen=True):
 
 
 NO_CLAIMS: Final = Claims()
+NAMING: Final = frozenset(("auggie", "claude", "codex", "opencode"))
+"""Agents whose requests name their conversation: one that names none is of none."""
 _OPENCODE: Final = ("x-session-id", "x-opencode-session")  # the second for its own provider
 _DRIVEN: Final = re.compile(r"^augment\.cli/[^/]*/acp(/|$)")
 _TURN: Final = msgspec.json.Decoder(_TurnMetadata)

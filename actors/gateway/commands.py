@@ -114,7 +114,8 @@ class Commands:
         return self._providers()
 
     async def list_pins(self, _: ListPins) -> PinTable:
-        """Answer with the pins in force."""
+        """Answer with the pins in force; what a bridge drives as a session is known by then."""
+        await self._launches.refresh()
         return self._pins()
 
     async def set_pin(self, command: SetPin) -> PinTable:

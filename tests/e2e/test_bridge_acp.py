@@ -153,6 +153,12 @@ async def first_turn(told: Told, agent: Agent) -> TurnEnded:
     return over
 
 
+async def is_verified(system: System, session: str, requests: int) -> None:
+    """See that the registry knows a session by its requests, also where these do not name it."""
+    known = (await anyio.to_thread.run_sync(system.sessions))[session]
+    assert (known["verdict"], known["requests"] >= requests) == ("verified", True)
+
+
 async def answered(told: Told, text: str, reply: str) -> TurnEnded:
     """Say something, and see what is replied."""
     over = await told.say(text)
@@ -171,6 +177,7 @@ def test_turns_tools_interrupts_and_a_new_conversation(habits: Habits, installed
             long = await tokens(told, system, over, 1)
             over = await answered(told, "and now?", "You said: and now?")
             assert await tokens(told, system, over, 2) > long
+            await is_verified(system, row.session, 2)
 
             await a_tool_is_allowed_and_another_denied(told, installed.work)
             await a_text_and_a_question_are_interrupted(told, installed.work)
@@ -184,6 +191,7 @@ def test_turns_tools_interrupts_and_a_new_conversation(habits: Habits, installed
             anew = await told.row()
             assert anew.session not in {row.session, told.launch}
             assert anew.restarts == 0
+            await is_verified(system, anew.session, 1)
 
             await told.close()
             assert all(ended(process) for process in processes)

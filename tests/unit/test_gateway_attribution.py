@@ -18,7 +18,7 @@ from actors.gateway.attribution import (
 from actors.gateway.claims import NO_CLAIMS, Claims, read_claims
 from actors.gateway.fields import Fields
 from schemas.evidence import Evidence, Rank
-from schemas.identity import LaunchId, ProcessKey, TerminalKey, process_session
+from schemas.identity import LaunchId, ProcessKey, SessionId, TerminalKey, process_session
 from schemas.launch import LaunchRecord
 
 PROCESS = ProcessKey("host", "boot", 41, 1000, 7)
@@ -35,7 +35,9 @@ def codex(session: str = ROOT, thread: str = ROOT, turn: str = "{}", **more: str
     return read_claims(Fields.of({**fields, **{name.replace("_", "-"): value for name, value in more.items()}}))
 
 
-def launched(relation: Relation = "same", agent: str = "codex", terminal: TerminalKey | None = None) -> Standing:
+def launched(
+    relation: Relation = "same", agent: str = "codex", terminal: TerminalKey | None = None, session: str | None = None
+) -> Standing:
     record = LaunchRecord(
         launch=LaunchId("launch-0123456789ab"),
         agent=agent,
@@ -44,6 +46,7 @@ def launched(relation: Relation = "same", agent: str = "codex", terminal: Termin
         created="2026-11-21T00:00:00Z",
         terminal=terminal,
         cwd="/launched",
+        session=None if session is None else SessionId(session),
     )
     return Standing("living", record, relation)
 
@@ -183,3 +186,27 @@ def test_nothing_that_is_claimed_breaks_a_fact_s_bounds() -> None:
     long: dict[str, Any] = {"x-codex-parent-thread-id": "p" * 500, "session-id": ROOT, "thread-id": "t" * 500}
     found = attribute(CODEX, NO_LAUNCH, read_claims(Fields.of(long)))
     assert (found.thread, found.parent_thread) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("agent", "caller", "drives", "relation", "session"),
+    [
+        ("gemini", "gemini", "gemini-1", "descendant", "gemini-1"),
+        ("gemini", "gemini", None, "descendant", "launch-0123456789ab"),
+        ("gemini", "gemini", "launch-cdef", "descendant", "launch-0123456789ab"),
+        ("gemini", "gemini", "qwen-1", "descendant", "launch-0123456789ab"),
+        ("gemini", "gemini", "gemini-/", "descendant", "launch-0123456789ab"),
+        ("gemini", "other", "gemini-1", "descendant", "launch-0123456789ab"),  # a tool of it
+        ("gemini", "qwen", "gemini-1", "descendant", "launch-0123456789ab"),
+        ("codex", "codex", "codex-1", "descendant", "launch-0123456789ab"),  # it would have said so
+        ("gemini", "gemini", "gemini-1", "stranger", process_session(PROCESS)),
+    ],
+)
+def test_a_bridge_says_what_an_agent_of_few_words_does_not(
+    agent: str, caller: str, drives: str | None, relation: Relation, session: str
+) -> None:
+    found = attribute(caller_of(PROCESS, caller, "other"), launched(relation, agent, session=drives), NO_CLAIMS)
+    assert found.session == session
+    assert found.conversation == ("gemini:1" if session == "gemini-1" else None)
+    said = [one for one in found.evidence if one.proves == "conversation"]
+    assert [(one.rank, one.value) for one in said] == ([(Rank.TOLD_BY_US, "gemini:1")] if session == "gemini-1" else [])
