@@ -13,7 +13,7 @@ from schemas.keys import keys_problem
 from schemas.terminals import Terminal
 
 PLACES: Final = ("openai", "anthropic", "gemini", "key")
-TAKEN: Final = ("launch", "proc", "other", "codex", "claude", "gemini", "opencode", "qwen", "auggie")
+TAKEN: Final = ("launch", "proc", "other", "aider", "codex", "claude", "gemini", "opencode", "qwen", "auggie")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACE: Final = re.compile(r"\{([a-z_]+)\}")

@@ -42,7 +42,8 @@ class Terminal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     nothing changed; when ``busy`` was not seen at all, not before ``start_seconds`` have passed. ``enter_seconds`` lie
     between a text and its Enter; ``newline`` are the keys for the end of a line that sends nothing.
 
-    ``environ`` may name the gateway: ``{openai}`` (with ``/v1``), ``{anthropic}``, ``{gemini}``, ``{key}`` (a placeholder).
+    ``environ`` may name the gateway: ``{openai}`` (with ``/v1``), ``{anthropic}``, ``{gemini}``, ``{key}`` (a placeholder,
+    set only where there is no key).
     Without any of these it is told as ``tabwire run`` tells the program.
     """
 

@@ -41,6 +41,10 @@ class Tmux:
         place = ["new-session", "-d", "-P", "-F", "#{pane_id}", "-x", "120", "-y", "40", "-c", str(cwd)]
         return self._run(*place, f"exec env -i {keep} {variables} {command}", environ=environ).strip()
 
+    def close(self, session: str) -> None:
+        """Close a session with its windows, as a person does."""
+        self._run("kill-session", "-t", session)
+
     def pid(self, pane: str) -> int:
         """Return the process that was started in a pane."""
         return int(self._run("display-message", "-p", "-t", pane, "#{pane_pid}"))

@@ -1,4 +1,4 @@
-"""The real Claude Code driven through nothing but its screen, as a configuration declares it: through hub, bridge and gateway."""
+"""The real Claude Code driven through nothing but its screen, as declared: through hub, bridge and gateway."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from actors.launch.codex import CodexHome
 
 COMMAND: Final = (sys.executable, "-I", "-m", "actors.terminal")
+_KEY: Final = "{key}"
 _GUESS: Final = "OPENAI_BASE_URL"
 _NOTE: Final = "is driven through its screen: what it shows is what is known, and its conversation cannot be taken up again"
 
@@ -120,8 +121,14 @@ def _plan(terminal: Terminal, beginning: Beginning) -> Plan:
         read=beginning.read,
         guarded=beginning.guarded,
     )
-    own_environ = {name: _filled(value, beginning.door) for name, value in terminal.environ.items()}
-    if plan.agent == OTHER and own_environ != terminal.environ:  # its declaration says how it finds the gateway
+    own_environ = {
+        name: _filled(value, beginning.door)
+        for name, value in terminal.environ.items()
+        if value != _KEY or not beginning.environ.get(name)  # a placeholder stands only where there is no key of the user's
+    }
+    if plan.agent == OTHER and any(
+        own_environ.get(name, value) != value for name, value in terminal.environ.items()
+    ):  # its declaration says how it finds the gateway
         guessed = {name: value for name, value in plan.environ.items() if name != _GUESS}
         return replace(plan, environ={**guessed, **own_environ}, notes=())
     return replace(plan, environ={**plan.environ, **own_environ})

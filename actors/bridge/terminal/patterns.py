@@ -2,7 +2,7 @@
 
 Where a reply begins, in this order: behind the row that shows our marker, where one is used; at the first row that ``reply``
 matches, or else behind the row that was typed, both counted from the prompt's line; and where numbers mean nothing (the other
-screen, a cleared one), behind the last row that shows how the message begins.
+screen, one that was drawn anew), behind the last row that begins as the prompt did and goes on as the message does.
 """
 
 from __future__ import annotations
@@ -105,15 +105,21 @@ def over(patterns: Patterns, page: Page, typed: Typed) -> bool:
     return end is not None and any(end.search(row) for _, row in page.between(typed.anchor, page.bottom))
 
 
-def reply(patterns: Patterns, page: Page, typed: Typed, before: Reply) -> Reply:
-    """Return the reply as far as it stands there; ``before`` is what it was: its beginning may have left the other screen."""
+def reply(patterns: Patterns, page: Page, typed: Typed, before: Reply, *, final: bool = False) -> Reply:
+    """Return the reply as far as it stands there; ``before`` is what it was: its beginning may have left the other screen.
+
+    Where nothing shows its beginning, it is what follows on ``before``; at the end (``final``), the last that looks like one.
+    """
     prompt = prompt_row(patterns, page)
     last = page.bottom if prompt is None else prompt
     first, sure = _first(patterns, page, typed, last)
     rows = [row for _, row in page.between(first, last)]
     begins = 0
+    if not sure and not before.lines and not final:
+        return before
     if patterns.reply is not None and (sure or not before.lines):
-        begins = next((place for place, row in enumerate(rows) if patterns.reply.search(row)), len(rows))
+        marked = [place for place, row in enumerate(rows) if patterns.reply.search(row)]
+        begins = marked[0 if sure else -1] if marked else len(rows)
     kept = [row.replace(typed.marker, "") if typed.marker else row for row in rows[begins:] if not _left_out(patterns, row)]
     if patterns.busy is not None:
         kept = [row for row in kept if not patterns.busy.search(row)]
@@ -130,10 +136,13 @@ def _first(patterns: Patterns, page: Page, typed: Typed, last: int) -> tuple[int
     if typed.marker and (number := next((number for number, row in rows if typed.marker in row), None)) is not None:
         return number + 1, True
     if not page.alternate and typed.anchor <= last:
-        return (max(typed.begins, typed.anchor) if patterns.reply is None else typed.anchor), True
+        if patterns.reply is None:
+            return max(typed.begins, typed.anchor), True
+        if any(patterns.reply.search(row) for _, row in page.between(typed.anchor, last)):
+            return typed.anchor, True
     head = typed.text.strip().partition("\n")[0][:_HEAD]
     for number, row in rows:
-        if head and typed.prompt and row.startswith(typed.prompt) and head in row:
+        if typed.prompt and row.startswith(typed.prompt) and head in row:
             return number + 1, True
     return page.top, False
 

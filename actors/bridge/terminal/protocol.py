@@ -5,7 +5,7 @@ Theory of operation
 Everything is decided when the screen has been *quiet*: nothing of its substance (rows that no ``leave_out`` names) changed for
 ``settle_seconds``. Only that the agent works is believed at once.
 
-* At the start openings are passed by their keys; the first quiet prompt is the greeting.
+* At the start openings are passed by their keys, and what it asks is asked; the first quiet prompt is the greeting.
 * A message waits for the prompt (``READY_SECONDS``), is typed, and sent by an Enter of its own, ``enter_seconds`` after the
   last change: programs take an Enter that comes with a text for a part of it. What cannot be typed word for word is refused
   (``words``), and its turn has failed; nothing of it was typed then.
@@ -161,8 +161,8 @@ class _Step:
         state = self.state
         prompt = patterns.prompt_row(state.patterns, state.page)
         ready = prompt is not None and not patterns.works(state.patterns, state.page)
-        if prompt is not None and ready and state.phase in ("idle", "awaiting"):
-            self._set(prompt=prompt)
+        if prompt is not None and ready and state.phase != "working":
+            self._set(prompt=prompt, shown=state.page.rows[prompt - state.page.top])
         match state.phase:
             case "opening":
                 self._open(ready=ready)
@@ -177,8 +177,10 @@ class _Step:
         if opening is not None and self.state.passed < MAX_OPENINGS:
             self._set(passed=self.state.passed + 1)
             self._press(opening.keys)
+        elif self.state.asked is not None or patterns.asks(self.state.patterns, self.state.page) is not None:
+            self._consider(ready=False)
         elif ready:
-            self._set(phase="idle", prompt=patterns.prompt_row(self.state.patterns, self.state.page) or 0)
+            self._set(phase="idle")
             self._give(seam.Greeted())
 
     def _consider(self, *, ready: bool) -> None:
@@ -191,7 +193,7 @@ class _Step:
                 self._give(seam.Withdrawn(approval=state.asked.approval, reason="it was answered in its own window"))
                 self._wait("quiet", state.terminal.settle_seconds)
         elif found is not None:
-            if state.turn is None:
+            if state.phase == "idle":
                 self._woke()
             self._ask(*found)
         elif ready and state.turn is not None and self._may_end(state.turn):
@@ -215,8 +217,7 @@ class _Step:
         marker = _marker(state.launch, turn.id) if state.terminal.marker and turn.id else ""
         self._wait("prompt", None)
         self._set(page=state.page.forgotten(), phase="typing")
-        shown = state.page.rows[state.prompt - state.page.top]
-        self._turn(typed=Typed(text=turn.text, prompt=shown, anchor=state.prompt, marker=marker))
+        self._turn(typed=Typed(text=turn.text, prompt=state.shown, anchor=state.prompt, marker=marker))
         for line in words.typing(f"{turn.text} {marker}" if marker else turn.text, state.page, state.terminal):
             self._write(line)
         self._wait("enter", state.terminal.enter_seconds)
@@ -237,7 +238,7 @@ class _Step:
     def _woke(self) -> None:
         number = self.state.wakes + 1
         name = f"own-{self.state.launch}-{number}"
-        typed = Typed(anchor=self.state.prompt, begins=self.state.prompt + 1)
+        typed = Typed(prompt=self.state.shown, anchor=self.state.prompt, begins=self.state.prompt + 1)
         self._set(turn=Turn(id=name, typed=typed, seen=True), phase="working", wakes=number)
         self._give(seam.Woke(turn=name))
         self._wait("look", LOOK_SECONDS)
@@ -285,7 +286,7 @@ class _Step:
         if turn is None or not turn.id:
             return
         self._tell_once(turn)
-        now = patterns.reply(self.state.patterns, self.state.page, turn.typed, turn.before)
+        now = patterns.reply(self.state.patterns, self.state.page, turn.typed, turn.before, final=final)
         firm = now.lines if final else _common(turn.before.lines, now.lines)[:-1]
         self._turn(before=now)
         if final and self.state.page.lost:

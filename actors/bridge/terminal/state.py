@@ -45,7 +45,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """Where a session is. ``prompt`` is the line where the prompt stood last, ``passed`` counts the openings that were."""
+    """Where a session is. ``prompt`` is the line where the prompt stood last, ``shown`` how it looked; ``passed``: openings."""
 
     name: str
     launch: str
@@ -56,6 +56,7 @@ class State:
     page: Page = field(default=Page(), repr=False)
     attach: str = ""
     prompt: int = 0
+    shown: str = ""
     passed: int = 0
     turn: Turn | None = None
     asked: Asked | None = None
