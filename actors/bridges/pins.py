@@ -14,7 +14,7 @@ from bus.client import Client
 from bus.errors import BusError, RefusedError
 from schemas.commands import ExplainRoute, ListPins, RemovePin, SetPin
 from schemas.identity import is_provisional
-from schemas.rows import PinRow
+from schemas.provider_rows import PinRow
 
 _SECONDS: Final = 5.0
 _TRIES: Final = 5

@@ -20,7 +20,7 @@ from bus.connection import ConnectionFileError
 from bus.errors import BusUnavailableError, RefusedError
 from schemas.commands import ListProviders
 from schemas.config import Config
-from schemas.rows import ProviderTable
+from schemas.provider_rows import ProviderTable
 
 GATEWAY: Final = "gateway"
 LATER: Final = "the gateway does not answer: this is written down, and takes effect when it runs"

@@ -21,7 +21,8 @@ from bus.connection import ConnectionFileError
 from bus.errors import BusError
 from schemas.commands import ListPins, ListSessions, PrunePins, RemovePin, SetPin
 from schemas.config import Config, Pin, PinKind
-from schemas.rows import PinRow, PinTable, SessionTable
+from schemas.provider_rows import PinRow, PinTable
+from schemas.rows import SessionTable
 
 _TTL: Final = re.compile(r"([0-9]{1,6})(s|m|min|h|d|w)")
 _SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

@@ -18,7 +18,7 @@ from actors.runtime.paths import Paths
 from schemas.commands import ListProviders, SetProvider
 from schemas.config import Config, Provider, ServedDialect
 from schemas.config_rules import key_reference_problem
-from schemas.rows import ProviderRow, ProviderTable
+from schemas.provider_rows import ProviderRow, ProviderTable
 
 _OPENAI: Final = ("openai.responses", "openai.chat")
 KNOWN: Final[dict[str, dict[str, Any]]] = {

@@ -8,7 +8,7 @@ from actors.cli import bus
 from actors.cli.output import draw, line_width, say, show_json
 from actors.cli.text import age, printable
 from schemas.commands import ListQuotas
-from schemas.rows import QuotaRow, QuotaTable
+from schemas.provider_rows import QuotaRow, QuotaTable
 
 _UNKNOWN: Final = "-"
 _COLUMNS: Final = ("provider", "window", "used", "resets in", "source", "observed")

@@ -23,7 +23,8 @@ from schemas.codec import InvalidMessageError
 from schemas.commands import ExplainRoute
 from schemas.envelope import Recorded
 from schemas.events import Dialect
-from schemas.rows import RoutePlan, SessionRow
+from schemas.provider_rows import RoutePlan
+from schemas.rows import SessionRow
 
 _REQUEST: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{0,4}){0,3}(-[0-9a-f]{0,12})?")
 _LATEST_FACT: Final = timedelta(hours=24)

@@ -17,7 +17,8 @@ from actors.cli.tail import names_of, rows_of
 from schemas.config import PinKind
 
 if TYPE_CHECKING:
-    from schemas.rows import PinRow, SessionRow, SessionTable
+    from schemas.provider_rows import PinRow
+    from schemas.rows import SessionRow, SessionTable
 
 THIS: Final = (".", "this")
 _TERMINAL: Final = re.compile(r"[a-z][a-z0-9_]{1,15}:.+")

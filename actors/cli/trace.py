@@ -16,7 +16,7 @@ from schemas.events import (
     RequestRetried,
     RequestRouted,
 )
-from schemas.rows import AttemptRow, RequestTrace
+from schemas.provider_rows import AttemptRow, RequestTrace
 
 ENDS: Final = (RequestCompleted, RequestFailed, RequestCancelled)
 _Outcome = RequestCompleted | RequestFailed | RequestCancelled

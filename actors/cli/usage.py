@@ -12,7 +12,7 @@ from actors.cli.output import draw, line_width, say, show_json
 from actors.cli.text import printable, short_ids, short_path
 from schemas.commands import ListUsage
 from schemas.events import Usage
-from schemas.rows import UsageRecord, UsageRow, UsageTable
+from schemas.provider_rows import UsageRecord, UsageRow, UsageTable
 
 if TYPE_CHECKING:
     from rich.table import Table

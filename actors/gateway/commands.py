@@ -36,7 +36,7 @@ from schemas.commands import ExplainRoute, ListPins, ListProviders, PrunePins, R
 from schemas.config import Config, ConfigError, Pin
 from schemas.identity import SessionId
 from schemas.launch import LaunchRecord
-from schemas.rows import BreakerRow, PinTable, ProviderTable, RoutePlan
+from schemas.provider_rows import BreakerRow, PinTable, ProviderTable, RoutePlan
 
 _FIRST_BACK_OFF: Final = 0.1
 _LAST_BACK_OFF: Final = 2.0

@@ -35,7 +35,8 @@ from bus.source import Source, rfc3339
 from schemas.codec import encode
 from schemas.commands import ExplainSession, ListQuotas, ListSessions, ListUsage
 from schemas.envelope import Recorded
-from schemas.rows import Explanation, QuotaTable, SessionTable, UsageTable
+from schemas.provider_rows import QuotaTable, UsageTable
+from schemas.rows import Explanation, SessionTable
 
 READY_SECONDS: Final = 0.3
 ANSWER_SECONDS: Final = 1.0

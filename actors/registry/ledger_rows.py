@@ -22,7 +22,8 @@ from schemas.config import Price
 from schemas.events import Usage
 from schemas.identity import SessionId
 from schemas.prices import cost, price_of
-from schemas.rows import AsOf, UsageRecord, UsageRow, UsageTable
+from schemas.provider_rows import UsageRecord, UsageRow, UsageTable
+from schemas.rows import AsOf
 
 By = Literal["session", "provider", "model", "project", "day"]
 Prices = Mapping[str, Mapping[str, Price]]

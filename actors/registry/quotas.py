@@ -13,7 +13,7 @@ from typing import Final
 
 from actors.registry.statements import moment
 from schemas.events import ProviderQuotaObserved, TranscriptQuotaObserved
-from schemas.rows import QuotaRow
+from schemas.provider_rows import QuotaRow
 
 _SLOTS: Final = frozenset({"primary", "secondary"})
 _ALL: Final = 100.0

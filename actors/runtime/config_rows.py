@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from schemas.config import ECHO, Config, Pin, Provider
-from schemas.rows import BreakerRow, PinRow, PinTable, ProviderRow, ProviderTable
+from schemas.provider_rows import BreakerRow, PinRow, PinTable, ProviderRow, ProviderTable
 
 _DISABLED = "is disabled (enabled = false)"
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from schemas.commands.register import command
 from schemas.config import PinKind
 from schemas.events import Dialect
-from schemas.rows import PinTable, ProviderTable, RoutePlan
+from schemas.provider_rows import PinTable, ProviderTable, RoutePlan
 
 
 @command

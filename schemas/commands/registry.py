@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from schemas.commands.register import command
-from schemas.rows import Explanation, QuotaTable, SessionTable, UsageTable
+from schemas.provider_rows import QuotaTable, UsageTable
+from schemas.rows import Explanation, SessionTable
 
 
 @command

@@ -15,16 +15,8 @@ import pytest
 from actors.runtime.contract import Ready
 from bus.client import Client
 from schemas.bridge_rows import BridgeRow
-from schemas.commands import (
-    ChangeSettings,
-    ClearConversation,
-    CloseSession,
-    ExplainRoute,
-    ListPins,
-    RemovePin,
-    SetPin,
-)
-from schemas.rows import PinTable, RoutePlan
+from schemas.commands import ChangeSettings, ClearConversation, CloseSession, ExplainRoute, ListPins, RemovePin, SetPin
+from schemas.provider_rows import PinTable, RoutePlan
 from tests.contract.hub_scene import DEADLINE, HubScene, hub_scene, pending, send, start, told
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]

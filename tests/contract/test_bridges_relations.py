@@ -12,17 +12,9 @@ import pytest
 from actors.runtime.contract import Ready
 from bus.client import Client, RefusedError
 from schemas.bridge_rows import BridgeRow, History
-from schemas.commands import (
-    ChangeSettings,
-    ClearConversation,
-    ForkSession,
-    ListPins,
-    ReviewSession,
-    SendBack,
-    ShowHistory,
-)
+from schemas.commands import ChangeSettings, ClearConversation, ForkSession, ListPins, ReviewSession, SendBack, ShowHistory
 from schemas.content import TextAdded
-from schemas.rows import PinTable
+from schemas.provider_rows import PinTable
 from tests.contract.hub_scene import DEADLINE, HubScene, hub_scene, pending, send, start, told
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]

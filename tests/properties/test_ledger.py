@@ -14,7 +14,7 @@ from actors.registry.replay import replay_state
 from actors.registry.rows import as_of
 from schemas.config import Budget, Price
 from schemas.events import RequestAttributed, RequestCompleted, Timing, Usage
-from schemas.rows import UsageTable
+from schemas.provider_rows import UsageTable
 from tests.story import Story, process
 
 BYS: tuple[By, ...] = ("session", "provider", "model", "project", "day")

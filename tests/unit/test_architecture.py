@@ -68,7 +68,7 @@ PURE = (
     *(f"schemas.commands.{name}" for name in ("bridges", "gateway", "register", "registry")),
     *(f"schemas.{name}" for name in ("codec", "config", "envelope", "evidence", "identity", "ids")),
     *(f"schemas.{name}" for name in ("config_lines", "config_reader", "config_rules")),
-    *(f"schemas.{name}" for name in ("launch", "prices", "rows", "upcast")),
+    *(f"schemas.{name}" for name in ("launch", "prices", "provider_rows", "rows", "upcast")),
     "actors.gateway.spending",
     *(
         f"actors.bridges.{name}"

@@ -9,7 +9,8 @@ import pytest
 
 from actors.cli.failures import CommandFailedError
 from actors.cli.target import Target, find_pinned, find_target
-from schemas.rows import AsOf, PinRow, SessionRow, SessionTable
+from schemas.provider_rows import PinRow
+from schemas.rows import AsOf, SessionRow, SessionTable
 
 WHEN = "2026-11-21T08:00:00Z"
 

@@ -7,7 +7,8 @@ import pytest
 from actors.cli.failures import CommandFailedError
 from actors.cli.usage import notes, show_usage
 from schemas.events import Usage
-from schemas.rows import AsOf, UsageRow, UsageTable
+from schemas.provider_rows import UsageRow, UsageTable
+from schemas.rows import AsOf
 
 AS_OF = AsOf(epoch="e", position=7, time="2026-11-21T01:00:00Z")
 

@@ -13,7 +13,7 @@ from actors.transcripts.lines import Line
 from actors.transcripts.story import take
 from actors.transcripts.whole import all_facts
 from schemas.events import ProviderQuotaObserved, TranscriptLineRejected, TranscriptQuotaObserved, TranscriptUsageRecorded
-from schemas.rows import QuotaRow
+from schemas.provider_rows import QuotaRow
 from tests.story import ROLLOUT, Story, clock
 from tests.transcripts.made import event, found, meta, name, sample, uuid
 

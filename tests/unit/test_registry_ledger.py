@@ -15,7 +15,7 @@ from actors.transcripts.whole import all_facts
 from schemas import events as e
 from schemas.config import Price
 from schemas.identity import SessionId
-from schemas.rows import UsageRow, UsageTable
+from schemas.provider_rows import UsageRow, UsageTable
 from tests.story import GATEWAY, ROLLOUT, Story, clock, process, provisional
 from tests.transcripts.made import SAMPLES, found
 from tests.transcripts.made import sample as put
