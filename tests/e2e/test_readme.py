@@ -66,6 +66,8 @@ def test_its_configuration_is_one() -> None:
     assert set(config.providers) == {"openai", "local"}
     for block in blocks("toml"):
         tomllib.loads(block)
+        if "[terminals." in block:
+            assert parse_config(block, "README.md").terminals["mybot"].questions
 
 
 def test_the_two_commands_are_there() -> None:
