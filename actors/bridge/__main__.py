@@ -2,7 +2,10 @@
 
 import sys
 
-from actors.bridge.shell import run_bridge
+from actors.runtime.priority import give_way
 
 if __name__ == "__main__":
+    give_way()  # before all the rest is loaded: that takes longest, and others are waiting for answers
+    from actors.bridge.shell import run_bridge
+
     sys.exit(run_bridge())

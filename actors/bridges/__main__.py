@@ -6,4 +6,4 @@ from actors.bridges.actor import serve
 from actors.runtime.actor import run_actor
 
 if __name__ == "__main__":
-    run_actor("bridges", serve)
+    run_actor("bridges", serve, background=False)

@@ -113,7 +113,8 @@ class Commands:
             arguments=command.arguments,
             environ=command.environ,
         )
-        return row_of(await begin(hub, wish))
+        with hub.lull.asking():
+            return row_of(await begin(hub, wish))
 
     async def _attach(self, hub: Hub, command: AttachSession) -> BridgeRow:
         return row_of(await joining.attach(hub, command.session))

@@ -6,9 +6,10 @@ All that happens to a session is one input of ``session.step``, taken in the eve
 orders that follow are carried out at once in the same way; what takes time (starting a process, writing a file) is begun and
 comes back as an input. So every session's stream, facts and answers have one order.
 
-A bridge is started like this: what must be known to take the session up again is on disk; its process runs, and waits; its
-launch is recorded, so that the gateway believes the token, and told; then it is told to begin. At the start of the hub the
-sessions of before are begun again, a few at a time. When the hub stops, its bridges end and their records stay.
+A bridge is started like this, as soon as nobody asks for another: what must be known to take the session up again is on disk;
+its process runs, and waits; its launch is recorded, so that the gateway believes the token, and told; then it is told to begin.
+At the start of the hub the sessions of before are begun again, a few at a time. When the hub stops, its bridges end and their
+records stay.
 
 Must not know the rules of a session (``session``), nor what is asked for over the bus (``commands``).
 """
@@ -33,6 +34,7 @@ from actors.bridges.agents import Agents
 from actors.bridges.children import Children
 from actors.bridges.keeping import Keeping
 from actors.bridges.launches import Launches
+from actors.bridges.lull import Lull
 from actors.bridges.pins import Pins
 from actors.bridges.process import COMMAND, BridgeProcess
 from actors.bridges.session import STOPPED, step
@@ -125,6 +127,7 @@ class Hub:
         self.pins = Pins(client, actor.log)
         self._asked: dict[int, _Asked] = {}
         self._asks = 0
+        self.lull = Lull()
         self._starting = anyio.CapacityLimiter(STARTING)
         self.keeping = Keeping(actor.paths, self.sessions, actor.log)
         self.launches = Launches(actor.paths, probe, self.sessions)
@@ -235,6 +238,7 @@ class Hub:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with self._starting:
+                    await self.lull.come()
                     await self.keeping.saved(launch)
                     process = await stack.enter_async_context(bridge.running())
                     begin, spawned = await self._launched(self.sessions[launch], process.pid)
