@@ -21,7 +21,7 @@ class LaunchRecord:
     """What was launched, by which process, and what it asked for. ``created`` is RFC 3339 in UTC.
 
     ``session`` is the session that a bridge drives by it, as far as that is known: its pins hold for requests that name no
-    conversation. It alone may change while the launch lives.
+    conversation. It alone may change while the launch lives, and ``provider``, which may be given up.
     """
 
     launch: LaunchId

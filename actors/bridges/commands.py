@@ -234,7 +234,7 @@ async def _settle(hub: Hub, session: Session, provider: str | None, model: str |
     """Have the gateway route a session otherwise; say so on its stream."""
     reason = ""
     try:
-        await hub.launches.follow(session.launch)
+        await hub.launches.follow(session.launch, free=provider == "")
     except OSError as error:
         raise RefusedError("not_writable", f"its launch cannot be written down: {error}") from error
     session = hub.sessions[session.launch]

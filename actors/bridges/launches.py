@@ -71,8 +71,8 @@ class Launches:
         record = self._records.get(launch)
         return launch if record is None else record.launch
 
-    async def follow(self, launch: LaunchId) -> None:
-        """Have the record name the session as it is named now.
+    async def follow(self, launch: LaunchId, *, free: bool = False) -> None:
+        """Have the record name the session as it is named now; ``free``: it asks for no provider any more.
 
         Raises:
             OSError: the record cannot be written.
@@ -80,12 +80,14 @@ class Launches:
         """
         async with self._alone:
             record, session = self._records.get(launch), self._sessions.get(launch)
-            if record is None or session is None or record.session == session.session:
+            if record is None or session is None:
                 return
-            record = replace(record, session=session.session)
-            await anyio.to_thread.run_sync(write_launch, self._paths, record)
+            changed = replace(record, session=session.session, provider=None if free else record.provider)
+            if changed == record:
+                return
+            await anyio.to_thread.run_sync(write_launch, self._paths, changed)
             if launch in self._records:  # its bridge may have ended meanwhile
-                self._records[launch] = record
+                self._records[launch] = changed
 
     def over(self, launch: LaunchId) -> None:
         """Know that a session's bridge has ended; its record is the gateway's to remove."""

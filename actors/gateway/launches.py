@@ -110,7 +110,7 @@ class LaunchBook:
             self._bury(digest, self._living.pop(digest))
         for digest, record in present.items():
             if (known := self._living.get(digest)) is not None:
-                self._living[digest] = replace(known, session=record.session)
+                self._living[digest] = replace(known, session=record.session, provider=record.provider)
                 continue
             if digest in self._ended:
                 continue

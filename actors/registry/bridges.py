@@ -161,8 +161,12 @@ def approval_resolved(state: State, event: Recorded, data: BridgeApprovalResolve
 
 
 def settings_changed(state: State, event: Recorded, data: BridgeSettingsChanged) -> None:
-    """Hear of a session; where its requests go is what its pin and its requests tell."""
-    _heard(state, event, data)
+    """Hear of a session; where its requests go is what its pin and its requests tell, unless it asks for nothing any more."""
+    bridge, session = _heard(state, event, data)
+    if data.provider == "":
+        for name in bridge.launches:
+            launch_of(state, name, event).provider = None
+        state.stir(session.id)
 
 
 def failed(state: State, event: Recorded, data: BridgeFailed) -> None:

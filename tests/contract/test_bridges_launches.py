@@ -122,6 +122,22 @@ async def test_a_pin_keeps_its_rule_and_its_end_when_it_follows_its_session(scen
         assert (first.on_failure, first.model) == ("fail", "m")
 
 
+async def test_a_provider_that_a_session_began_with_is_given_up_too(scene: HubScene) -> None:
+    async with scene.client() as client:
+        row = await start(client, scene.wish(provider="echo"))
+
+        async def reason() -> str:
+            asked = ExplainRoute(session=row.session, launch=row.launch)
+            plan: RoutePlan = await client.request("gateway", asked, deadline=DEADLINE)
+            return plan.reason
+
+        assert await reason() == f"asked for by {row.launch}"
+        await change(client, row, "echo")
+        assert await reason() == f"pinned by session:{row.session}"
+        await change(client, row, "")
+        assert await reason() == "the default provider"
+
+
 async def test_a_pin_that_the_user_sets_by_the_session_s_name_holds_at_once(scene: HubScene) -> None:
     async with scene.client() as client:
         row = await start(client, scene.wish())

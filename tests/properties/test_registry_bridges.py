@@ -55,7 +55,7 @@ any_fact = st.one_of(
         by=st.just("client"),
         milliseconds=st.just(1.0),
     ),
-    st.builds(e.BridgeSettingsChanged, **about, model=pick(["m", None])),
+    st.builds(e.BridgeSettingsChanged, **about, model=pick(["m", None]), provider=pick(["", "echo", None])),
     st.builds(e.BridgeFailed, **about, code=st.just("lost"), reason=st.just(""), retrying=st.booleans()),
     st.builds(e.BridgeEnded, **about, reason=pick(["", "closed"])),
 )

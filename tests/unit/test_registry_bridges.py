@@ -316,3 +316,16 @@ def test_open_approvals_are_bounded(story: Story, hub: Hub) -> None:
     assert story.state.counted["open approvals forgotten"] == 36
     hub.turn(outcome="completed")
     assert doing(story.row(L)) == ("idle", "bridge")
+
+
+def test_what_a_session_asked_for_at_its_start_is_given_up_with_its_provider(story: Story) -> None:
+    launched = e.LaunchStarted(launch=L, agent="codex", process=B, cwd="/w", provider="mine")
+    story.tell(launched, source=BRIDGES)
+    hub = Hub(story)
+    hub.say(e.BridgeStarted, agent="codex", process=B, cwd="/w", provider="mine")
+    hub.identify(C)
+    assert story.row(C).preferred_provider == "mine"
+    hub.say(e.BridgeSettingsChanged, provider="other")
+    assert story.row(C).preferred_provider == "mine"
+    hub.say(e.BridgeSettingsChanged, provider="")
+    assert story.row(C).preferred_provider != "mine"
