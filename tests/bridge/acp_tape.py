@@ -29,11 +29,15 @@ from actors.bridge.adapter import (
 )
 from actors.bridge.adapters import auggie, gemini, opencode, qwen
 from actors.launch.plan import Door
-from schemas.content import Piece
+from schemas.content import Piece, TextAdded, TurnEnded
 
 TAPES: Final = Path(__file__).with_name("tapes")
 ADAPTERS: Final[dict[str, Any]] = {"auggie": auggie, "gemini": gemini, "opencode": opencode, "qwen": qwen}
 TOKEN: Final = "token-of-a-launch-0123456789abcdef"
+OPTIONS: Final = [
+    {"optionId": "y", "name": "Yes", "kind": "allow_once"},
+    {"optionId": "n", "name": "No", "kind": "reject_once"},
+]
 
 
 def beginning(cwd: str = "/home/dev/project", **wishes: Any) -> Beginning:
@@ -117,3 +121,52 @@ def _told(played: Played, wrote: dict[str, Any], turns: Iterator[int]) -> Iterat
             yield Change(model=model)
         case {"result": {"outcome": {"optionId": option}}}:
             yield Decide(approval=played.asks[-1].approval, option=option)
+
+
+def turns_of(played: Played) -> list[tuple[str, str]]:
+    """Return what was replied in each turn, and how it ended."""
+    replies = played.of(TextAdded)
+    return [
+        ("".join(one.text for one in replies if one.turn == over.turn and one.channel == "reply"), over.outcome)
+        for over in played.of(TurnEnded)
+    ]
+
+
+def ready(agent: str = "gemini", **wishes: Any) -> Played:
+    """Return a session that has come to life."""
+    played = Played(agent, **wishes)
+    played.take(Spawned())
+    sessions = {"sessionCapabilities": {"fork": {}, "resume": {}, "close": {}}, "loadSession": True}
+    played.answer({"protocolVersion": 1, "agentCapabilities": sessions, "agentInfo": {"version": "9"}})
+    opened(played, "s1")
+    return played
+
+
+def opened(played: Played, name: str) -> None:
+    """Answer the opening of a conversation."""
+    modes = {"currentModeId": "default", "availableModes": [{"id": "default"}, {"id": "plan"}]}
+    models = {"currentModelId": "one", "availableModels": [{"modelId": "one"}, {"modelId": "two"}]}
+    played.answer({"sessionId": name, "modes": modes, "models": models})
+
+
+def in_turn(agent: str = "gemini", **wishes: Any) -> Played:
+    """Play a session into its first turn."""
+    played = ready(agent, **wishes)
+    played.take(Prompt(turn="t", text="hi"))
+    return played
+
+
+def ask(played: Played, number: Any = 7, call: str = "c") -> Ask:
+    """Let the agent ask whether it may use a tool; return what the hub is asked."""
+    call_ = {"toolCallId": call, "title": "rm", "kind": "execute"}
+    played.hear(
+        id=number,
+        method="session/request_permission",
+        params={"sessionId": played.state.session, "toolCall": call_, "options": OPTIONS},
+    )
+    return played.asks[-1]
+
+
+def outcome(played: Played) -> Any:
+    """Return what the agent was answered last."""
+    return played.written[-1]["result"]["outcome"]

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from actors.bridge.adapter import (
-    Ask,
     Change,
     Changed,
     Clear,
@@ -40,7 +39,20 @@ from schemas.content import (
     UsageTold,
 )
 from schemas.events import Usage
-from tests.bridge.acp_tape import ADAPTERS, TOKEN, Played, beginning, play
+from tests.bridge.acp_tape import (
+    ADAPTERS,
+    OPTIONS,
+    TOKEN,
+    Played,
+    ask,
+    beginning,
+    in_turn,
+    opened,
+    outcome,
+    play,
+    ready,
+    turns_of,
+)
 
 RECORDED = [
     ("auggie", "auggie", {"mode": "approve"}),
@@ -52,10 +64,6 @@ RECORDED = [
     ("qwen", "qwen", {"mode": "default"}),
     ("qwen", "qwen_resumed", {"resume": "d0a3d635-74b7-47ac-b878-8657195ad880"}),
     ("gemini", "gemini_resumed", {"resume": "cb47e238-dfa8-4caa-8fa2-72c6a5d2cd78"}),
-]
-OPTIONS = [
-    {"optionId": "y", "name": "Yes", "kind": "allow_once"},
-    {"optionId": "n", "name": "No", "kind": "reject_once"},
 ]
 
 
@@ -77,15 +85,6 @@ def test_a_recorded_session_is_played_again(agent: str, name: str, wishes: dict[
     begun = {one["params"]["sessionId"] for one in played.written if one.get("method") == "session/prompt"}
     assert begun <= {one.conversation for one in played.of(Identified)}
     assert len(played.of(TurnEnded)) == sum(one.get("method") == "session/prompt" for one in played.written)
-
-
-def turns_of(played: Played) -> list[tuple[str, str]]:
-    """Return what was replied in each turn, and how it ended."""
-    replies = played.of(TextAdded)
-    return [
-        ("".join(one.text for one in replies if one.turn == over.turn and one.channel == "reply"), over.outcome)
-        for over in played.of(TurnEnded)
-    ]
 
 
 def test_gemini_talks_asks_and_is_set() -> None:
@@ -149,42 +148,6 @@ def test_what_gemini_tells_again_behind_the_answer_is_of_no_turn() -> None:
 
 
 # What is the same for all
-
-
-def ready(agent: str = "gemini", **wishes: Any) -> Played:
-    """Return a session that has come to life."""
-    played = Played(agent, **wishes)
-    played.take(Spawned())
-    sessions = {"sessionCapabilities": {"fork": {}, "resume": {}, "close": {}}, "loadSession": True}
-    played.answer({"protocolVersion": 1, "agentCapabilities": sessions, "agentInfo": {"version": "9"}})
-    opened(played, "s1")
-    return played
-
-
-def opened(played: Played, name: str) -> None:
-    modes = {"currentModeId": "default", "availableModes": [{"id": "default"}, {"id": "plan"}]}
-    models = {"currentModelId": "one", "availableModels": [{"modelId": "one"}, {"modelId": "two"}]}
-    played.answer({"sessionId": name, "modes": modes, "models": models})
-
-
-def in_turn(agent: str = "gemini", **wishes: Any) -> Played:
-    played = ready(agent, **wishes)
-    played.take(Prompt(turn="t", text="hi"))
-    return played
-
-
-def ask(played: Played, number: Any = 7, call: str = "c") -> Ask:
-    call_ = {"toolCallId": call, "title": "rm", "kind": "execute"}
-    played.hear(
-        id=number,
-        method="session/request_permission",
-        params={"sessionId": played.state.session, "toolCall": call_, "options": OPTIONS},
-    )
-    return played.asks[-1]
-
-
-def outcome(played: Played) -> Any:
-    return played.written[-1]["result"]["outcome"]
 
 
 def test_a_message_is_given_as_it_is() -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from actors.bridge.contract import Answer, Close, Initialised, Interrupt, Over, Replied, Said
-from actors.bridges.session import STOPPED, step
+from actors.bridge.contract import Answer, Close, Initialised, Interrupt, Over, Replied
+from actors.bridges.session import STOPPED
 from actors.bridges.terms import (
     CLOSE_SECONDS,
     HUNG_SECONDS,
@@ -19,17 +17,13 @@ from actors.bridges.terms import (
     Closed,
     Forget,
     Gone,
-    Input,
     Interrupted,
     Keep,
     Kill,
-    Moment,
     Moved,
     NotSpawned,
-    Output,
     Publish,
     Sent,
-    Session,
     Settle,
     Settled,
     Spawned,
@@ -47,7 +41,6 @@ from schemas.content import (
     Ended,
     FailureTold,
     Identified,
-    StatusTold,
     TextAdded,
     TextEnded,
     TurnEnded,
@@ -55,62 +48,14 @@ from schemas.content import (
     UsageTold,
 )
 from schemas.events import Usage
-from schemas.identity import LaunchId, ProcessKey, SessionId
+from schemas.identity import LaunchId, SessionId
+from tests.bridge.session_play import LAUNCH, PROCESS, TIME, Play, facts, of
 
-LAUNCH = LaunchId("launch-1")
-PROCESS = ProcessKey("host", "boot", 7, 1)
-TIME = "2026-11-21T10:00:00Z"
 HOUR = 3600.0
-
-
-class Play:
-    """A session, fed input by input; what each brings about is kept and returned."""
-
-    def __init__(self, **changes: Any) -> None:
-        given: dict[str, Any] = {"can": ("resume", "interrupt"), **changes}
-        wish = given.pop("wish", Wish(agent="codex", cwd="/w"))
-        self.session = Session(
-            launch=LAUNCH, wish=wish, run="r", created=TIME, last_used=TIME, used=0.0, session=SessionId(LAUNCH), **given
-        )
-        self.at = 0.0
-        self.frames: list[Any] = []
-
-    def __call__(self, given: Input, at: float | None = None) -> list[Output]:
-        self.at = self.at if at is None else at
-        self.session, orders = step(self.session, given, Moment(self.at, TIME))
-        self.frames += [order.frame.piece for order in orders if isinstance(order, Tell)]
-        return list(orders)
-
-    def hear(self, *pieces: Any) -> list[Output]:
-        return [order for piece in pieces for order in self(Came(Said(piece=piece)))]
-
-    def begin(self) -> Play:
-        """Come to where the agent has greeted and named its conversation."""
-        self(Begun())
-        self(Spawned(process=PROCESS, launch=LAUNCH))
-        self(Came(Initialised(version="1", can=self.session.can)))
-        self.hear(Identified(session=SessionId("codex-c"), conversation="c"), StatusTold(status="idle"))
-        return self
-
-    def turn(self, name: str, *, end: bool = True) -> None:
-        """Give a message, have it taken, and let its turn begin."""
-        self(Sent(ask=100, message=name, text="hello", by="me"))
-        self(Came(Replied(ask=100)))
-        self.hear(TurnStarted(turn=name), TextAdded(turn=name, item="r", channel="reply", text="hi"))
-        if end:
-            self.hear(TextEnded(turn=name, item="r", channel="reply", length=2), TurnEnded(turn=name, outcome="completed"))
-
-
-def of(orders: list[Output], kind: type[Any]) -> list[Any]:
-    return [order for order in orders if isinstance(order, kind)]
 
 
 def waiting(play: Play) -> list[str]:
     return [one.turn for one in play.session.messages]
-
-
-def facts(orders: list[Output]) -> list[str]:
-    return [order.fact.TYPE for order in of(orders, Publish)]
 
 
 def test_a_session_begins_is_named_and_takes_its_older_names_along() -> None:
