@@ -85,7 +85,7 @@ def _take(course: Course, given: Input) -> None:
     match given:
         case Begun():
             _cut_off(course, given.cut_off)
-            _begin(course)
+            _begin_or_end(course)
         case Spawned():
             _spawned(course, given)
         case NotSpawned():
@@ -187,6 +187,15 @@ def _begin(course: Course) -> None:
     course.status("starting", course.it.status_reason if course.it.restarts else "")
     course.orders.append(Start())
     course.keep()
+
+
+def _begin_or_end(course: Course) -> None:
+    """Begin, unless something was said that its agent cannot take up: without it, it would be another conversation."""
+    it = course.it
+    if it.phase == "resting" and it.turns and it.wish.attach is None and "resume" not in it.can:
+        _end(course, f"Tabwire ended; {it.wish.agent} cannot take its conversation up again: start a new session")
+    else:
+        _begin(course)
 
 
 def _cut_off(course: Course, turn: str) -> None:

@@ -13,7 +13,7 @@ import anyio
 import psutil
 import pytest
 
-from schemas.content import TextAdded
+from schemas.content import Ended, TextAdded
 from tests.contract.actor_process import ended
 from tests.e2e.bridged import Told, session
 from tests.e2e.claude import BINARY, PROMPT, Claude, needs_claude
@@ -99,6 +99,7 @@ def test_turns_interrupts_and_questions_of_a_tui(claude: Claude, tmux: Path) -> 
             first = await told.say("my name is Bob")
             assert told.reply(first.turn) == "You said: my name is Bob"
             assert "attach -t tabwire-claude_tui" in told.text(first.turn, "notice")
+            assert (await told.say("what is my name?")).outcome == "completed"
             long = await told.send("[echo words=2000 pace=50ms]")
             await told.until(TextAdded, lambda piece: piece.channel == "reply")
             await told.interrupt()
@@ -126,4 +127,19 @@ def test_turns_interrupts_and_questions_of_a_tui(claude: Claude, tmux: Path) -> 
     assert len(windows(tmux)) == 1
     completed = claude.system.until_count("request.completed", 2)
     assert {item.envelope.data.provider for item in completed} == {"echo"}
+    assert any(item.envelope.data.usage.cached_input for item in completed if item.envelope.data.usage)  # what was said before
     assert any(row["verdict"] == "verified" for row in claude.system.sessions().values())
+
+
+def test_killed_in_a_turn_it_ends_and_says_so(claude: Claude, tmux: Path) -> None:
+    async def test() -> None:
+        async with driven(claude) as told:
+            turn = await told.send("[echo words=2000 pace=50ms]")
+            await told.until(TextAdded, lambda piece: piece.turn == turn and piece.channel == "reply")
+            (agent,) = [one for one in await family(told) if one.name() == "claude"]
+            agent.kill()
+            assert (await told.ended(turn)).outcome == "failed"
+            assert "cannot take its conversation up again" in (await told.until(Ended)).reason
+
+    anyio.run(test)
+    assert len(windows(tmux)) == 1

@@ -268,6 +268,15 @@ def test_a_conversation_that_cannot_be_taken_up_ends_unless_nothing_was_said() -
     assert "start a new session" in of(play(Gone(1)), Publish)[-1].fact.reason
 
 
+def test_what_cannot_be_taken_up_ends_when_the_hub_runs_again() -> None:
+    play = Play(turns=1, can=("interrupt",))
+    orders = play(Begun())
+    assert of(orders, Start) == []
+    assert play.session.phase == "ended"
+    assert of(orders, Forget)
+    assert "start a new session" in play.session.ending
+
+
 def test_a_cleared_conversation_without_a_turn_is_not_taken_up() -> None:
     play = Play(wish=Wish(agent="codex", cwd="/w", resume="old")).begin()
     play.turn("a")
