@@ -80,7 +80,7 @@ PURE = (
     *(f"actors.bridge.adapters.{name}" for name in ("claude", "codex")),
     "actors.bridges.attaching",
     "actors.bridge.codex.joined",
-    *(f"actors.bridge.claude.{part}" for part in ("asks", "ends", "lines", "state", "turn")),
+    *(f"actors.bridge.claude.{part}" for part in ("agreed", "asks", "ends", "lines", "state", "turn")),
     *(f"actors.bridge.terminal.{part}" for part in ("page", "patterns", "protocol", "state", "words")),
     "actors.terminal.contract",
     "actors.terminal.sieve",

@@ -29,7 +29,7 @@ complete messages, requests of Claude Code's (``can_use_tool``) and one ``result
 * **Modes**: ``bypassPermissions`` only from the start, and not as root; it says so itself.
 
 How it is started: ``claude.start``. Its lines: ``claude.lines``. What it says in a turn: ``claude.turn``. What it asks:
-``claude.asks``. How it ended: ``claude.ends``.
+``claude.asks``. How it ended: ``claude.ends``. Greeting, model, mode and the conversation's name: ``claude.agreed``.
 
 Pure. Must not know what is shared by all agents (``actors.bridge.conversation``).
 """
@@ -42,13 +42,12 @@ from types import MappingProxyType
 from typing import Final
 
 from actors.bridge import adapter as seam
-from actors.bridge.claude import asks, ends, lines
+from actors.bridge.claude import agreed, asks, ends, lines
 from actors.bridge.claude import turn as turns
 from actors.bridge.claude.start import FACTS, plan
-from actors.bridge.claude.state import Ask, Changing, State, Turn
+from actors.bridge.claude.state import Ask, State, Told, Turn
 from actors.transcripts.claude_messages import message_uuid
-from schemas.content import Identified, SettingsTold, TurnEnded
-from schemas.identity import IdentityError, conversation_key, session_of
+from schemas.content import TurnEnded
 
 __all__ = ["FACTS", "begin", "plan", "step"]
 
@@ -56,14 +55,11 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SKIPPED_REQUEST: Final = re.compile(rb'"type":\s*"control_request",\s*"request_id":\s*"([A-Za-z0-9_-]{1,100})"')
 _LONGEST_ID: Final = 160
 _MAX_STRANGE: Final = 64
-_MAX_MODELS: Final = 100
-_GREETING: Final = "greeting"
 _PASSED_OVER: Final = frozenset(
     """keep_alive rate_limit_event tool_progress auth_status prompt_suggestion system/background_tasks_changed
     system/task_started system/task_progress system/task_updated system/task_notification system/hook_started
     system/hook_progress system/hook_response system/session_state_changed system/thinking_tokens""".split()  # noqa: SIM905 - a list to read
 )
-Told = tuple[State, tuple[seam.Output, ...]]
 
 
 def begin(beginning: seam.Beginning) -> State:
@@ -80,7 +76,7 @@ def step(state: State, input_: seam.Input) -> Told:  # noqa: PLR0911 - the table
         case seam.LineSkipped(length=length, head=head):
             return _skipped(state, length, head)
         case seam.Spawned():
-            return state, (seam.Write(lines.request(_GREETING, "initialize")),)
+            return state, (seam.Write(lines.request(agreed.GREETING, "initialize")),)
         case seam.Prompt(turn=turn, text=text):
             uuid = message_uuid(turn)
             return replace(state, turn=Turn(id=turn, message=uuid)), (seam.Write(lines.message(text, uuid)),)
@@ -89,7 +85,7 @@ def step(state: State, input_: seam.Input) -> Told:  # noqa: PLR0911 - the table
         case seam.Decide(approval=approval, option=option):
             return _decide(state, approval, option)
         case seam.Change(model=model, mode=mode):
-            return _change(state, model, mode)
+            return agreed.change(state, model, mode)
         case seam.Clear():
             uuid = message_uuid(f"clear {state.launch} {state.session} {state.requests}")
             state = replace(state, clearing=uuid, requests=state.requests + 1)
@@ -120,20 +116,6 @@ def _decide(state: State, approval: str, option: str | None) -> Told:
     return state, (output, *ended)
 
 
-def _change(state: State, model: str | None, mode: str | None) -> Told:
-    number = state.requests
-    wanted = {f"model-{number}": model, f"mode-{number}": mode}
-    waiting = {name: value for name, value in wanted.items() if value is not None}
-    if not waiting:
-        return state, (seam.Changed(),)
-    writes = []
-    if model is not None:
-        writes.append(seam.Write(lines.request(f"model-{number}", "set_model", model=model or "default")))
-    if mode is not None:
-        writes.append(seam.Write(lines.request(f"mode-{number}", "set_permission_mode", mode=mode)))
-    return replace(state, requests=number + 1, changing=Changing(waiting=MappingProxyType(waiting))), tuple(writes)
-
-
 # ----------------------------------------------------------------------------------------------------------- what comes
 
 
@@ -158,7 +140,7 @@ def _known(state: State, head: lines.Head, raw: bytes) -> Told | None:  # noqa: 
         case "control_request", _:
             return _asked(state, raw)
         case "control_response", _:
-            return _answered(state, answer.response) if (answer := lines.read(lines.Answered, raw)) else None
+            return agreed.answered(state, answer.response) if (answer := lines.read(lines.Answered, raw)) else None
         case "control_cancel_request", _:
             return _cancelled(state, cancelled.request_id) if (cancelled := lines.read(lines.AskedId, raw)) else None
         case "command_lifecycle", _:
@@ -225,8 +207,8 @@ def _said(state: State, kind: str, said: lines.Said) -> Told:
 
 
 def _init(state: State, init: lines.Init) -> Told:
-    state, identified = _identified(state, init.session_id)
-    state, settings = _settings(state, init.model, init.mode)
+    state, identified = agreed.identified(state, init.session_id)
+    state, settings = agreed.settings(state, init.model, init.mode)
     return state, (*identified, *settings)
 
 
@@ -234,13 +216,13 @@ def _status(state: State, status: lines.Status) -> Told:
     woke: tuple[seam.Output, ...] = ()
     if status.status == "requesting":
         state, woke = _woken(state, status.uuid)
-    state, settings = _settings(state, "", status.mode or "")
+    state, settings = agreed.settings(state, "", status.mode or "")
     return state, (*woke, *settings)
 
 
 def _lifecycle(state: State, lifecycle: lines.Lifecycle) -> Told:
     """Follow a message that was given: taken up, or done with without having been taken up."""
-    state, identified = _identified(state, lifecycle.session_id if not state.session else "")
+    state, identified = agreed.identified(state, lifecycle.session_id if not state.session else "")
     turn = state.turn
     if turn is None:
         waker = lifecycle.command_uuid if lifecycle.state == "started" and _UUID.fullmatch(lifecycle.command_uuid) else ""
@@ -287,51 +269,10 @@ def _cancelled(state: State, name: str) -> Told:
     return state, (withdrawn, *ended)
 
 
-def _answered(state: State, answer: lines.Answer) -> Told:
-    refused = (answer.error or "refused without a reason") if answer.subtype != "success" else ""
-    if answer.request_id == _GREETING:
-        return _greeted(state, answer, refused)
-    changing = state.changing
-    if changing is None or answer.request_id not in changing.waiting:
-        return state, ()
-    wanted = changing.waiting[answer.request_id]
-    rest = {name: value for name, value in changing.waiting.items() if name != answer.request_id}
-    changing = replace(changing, waiting=MappingProxyType(rest))
-    settled = lines.read(lines.Settled, answer.response) or lines.Settled()
-    if refused:
-        changing = replace(changing, refused=(*changing.refused, refused))
-    elif answer.request_id.startswith("model"):
-        changing = replace(changing, model=settled.model or wanted)
-    else:
-        changing = replace(changing, mode=settled.mode or wanted)
-    if rest:
-        return replace(state, changing=changing), ()
-    state = replace(state, changing=None, model=changing.model or state.model, mode=changing.mode or state.mode)
-    told = seam.Say(SettingsTold(model=changing.model, mode=changing.mode))
-    return state, (seam.Changed(refused="; ".join(changing.refused)), *((told,) if changing.model or changing.mode else ()))
-
-
-def _greeted(state: State, answer: lines.Answer, refused: str) -> Told:
-    if state.greeted:
-        return state, ()
-    if refused:
-        return state, (seam.Fail(code="greeting_refused", message=f"Claude Code does not greet back: {refused}"),)
-    said = lines.read(lines.Greeting, answer.response) or lines.Greeting()
-    state = replace(state, greeted=True, mode=said.mode or state.mode)
-    models = tuple(model.value for model in said.models or () if model.value)[:_MAX_MODELS]
-    greeted = seam.Greeted(version=said.version, modes=FACTS.modes, models=models, mode=state.mode, model=state.model)
-    notes: tuple[seam.Output, ...] = ()
-    if said.version != FACTS.tested:
-        version = said.version[:_MAX_STRANGE].encode("ascii", "replace").decode() or "unknown"
-        notes = (seam.Note(f"Claude Code's version is {version}; what is known of it was tried with {FACTS.tested}"),)
-    state, identified = _identified(state, state.resume)
-    return state, (*notes, greeted, *identified)
-
-
 def _result(state: State, result: lines.Result) -> Told:
     if not state.greeted:
         return state, (ends.refused(result),)
-    state, identified = _identified(state, result.session_id)
+    state, identified = agreed.identified(state, result.session_id)
     if state.clearing and (result.local_command == "clear" or state.clearing in result.messages):
         refused = (result.result or "; ".join(result.errors or ()) or "refused") if result.is_error else ""
         return replace(state, clearing=""), (*identified, seam.Changed(refused=refused))
@@ -371,27 +312,6 @@ def _settled(state: State) -> Told:
 
 def _without(state: State, ask: Ask) -> State:
     return replace(state, asks=tuple(one for one in state.asks if one is not ask))
-
-
-def _identified(state: State, session: str) -> Told:
-    """Tell the conversation when it is named for the first time, and when another took its place."""
-    if not session or session == state.session:
-        return state, ()
-    try:
-        named = session_of(conversation_key(FACTS.agent, session))
-    except IdentityError:
-        return state, (seam.Note("Claude Code named a conversation by what cannot be an id"),)
-    cleared = bool(state.session) and state.reset
-    state = replace(state, session=session, reset=False)
-    return state, (seam.Say(Identified(session=named, conversation=session, cleared=cleared)),)
-
-
-def _settings(state: State, model: str, mode: str) -> Told:
-    """Tell model and mode where they are not what they were."""
-    model, mode = model or state.model, mode or state.mode
-    if (model, mode) == (state.model, state.mode) or state.changing is not None:
-        return state, ()
-    return replace(state, model=model, mode=mode), (seam.Say(SettingsTold(model=model, mode=mode)),)
 
 
 def _notice(state: State, text: str) -> Told:

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Raw
 
+from actors.bridge import adapter as seam
 from schemas.content import Channel, PlanStep, TurnEnded
 from schemas.events import Usage
 
@@ -102,3 +103,6 @@ class State:
     wakes: int = 0
     plan: Mapping[str, PlanStep] = field(default_factory=lambda: MappingProxyType({}))
     strange: frozenset[str] = frozenset()
+
+
+Told = tuple[State, tuple[seam.Output, ...]]
