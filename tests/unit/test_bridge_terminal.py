@@ -18,6 +18,7 @@ from tests.bridge.terminal_play import TOKEN, Play, beginning
 TAPES = Path(__file__).parents[1] / "bridge/tapes"
 PROMPT = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"
 CALCULATOR = Terminal(program="calc", ready="^>>>$", columns=40, rows=8)
+ASKS = Question(pattern=r"^Run it\?$", yes="y", no="n")
 TUI = Terminal(
     program="tui",
     ready="^[|] >$",
@@ -333,6 +334,24 @@ def test_a_marker_shows_where_the_reply_begins_and_never_shows() -> None:
     assert first != second
     assert first.startswith("same [tw:")
     assert (play.text("t1"), play.text("t2")) == ("same", "same")
+
+
+def test_a_marker_that_goes_on_in_the_next_row_is_one_and_is_in_no_question() -> None:
+    terminal = Terminal(program="p", ready="^>$", marker=True, columns=30, rows=10, questions=(ASKS,))
+    play = Play(terminal)
+    play.draw(">")
+    play.settle()
+    play.prompt("hello")
+    play.draw("\r\nsaid\r\nRun it?")
+    play.settle()
+    (asked,) = play.said(seam.Ask)
+    assert "[tw:" not in asked.detail
+    play.take(seam.Decide(approval="question-1", option="yes"))
+    play.draw(" y\r\n>")
+    play.settle()
+    assert play.text() == "said\nRun it? y"
+    play.line(Exited(code=0))
+    assert "[tw:" not in play.said(seam.Fail)[0].message
 
 
 def test_its_end_is_told_with_its_last_rows() -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2s
 from typing import Final
 
 from actors.bridge.terminal.page import Page
 from schemas.terminals import Opening, Question, Terminal
 
 _HEAD: Final = 24
+_MARKER: Final = re.compile(r" ?\[tw:[0-9a-f]{32}\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,31 +122,55 @@ def reply(patterns: Patterns, page: Page, typed: Typed, before: Reply, *, final:
     if patterns.reply is not None and (sure or not before.lines):
         marked = [place for place, row in enumerate(rows) if patterns.reply.search(row)]
         begins = marked[0 if sure else -1] if marked else len(rows)
-    kept = [row.replace(typed.marker, "") if typed.marker else row for row in rows[begins:] if not _left_out(patterns, row)]
+    kept = [row for row in rows[begins:] if not _left_out(patterns, row)]
     if patterns.busy is not None:
         kept = [row for row in kept if not patterns.busy.search(row)]
     indent = before.indent
     if patterns.reply is not None and kept and (found := patterns.reply.match(kept[0])):
         indent = found.end()
-    lines = _trimmed(_unmarked(patterns.reply, kept, indent))
+    lines = tuple(unmarked(line) for line in _trimmed(_without_mark(patterns.reply, kept, indent)))
     return Reply(lines if sure else _continued(before.lines, lines), indent)
 
 
 def _first(patterns: Patterns, page: Page, typed: Typed, last: int) -> tuple[int, bool]:
     """Return the line from which the reply is looked for, and whether it begins there for certain."""
-    rows = list(page.between(0 if typed.marker else page.top, last))[::-1]
-    if typed.marker and (number := next((number for number, row in rows if typed.marker in row), None)) is not None:
-        return number + 1, True
+    if typed.marker and (behind := _behind_marker(page, typed.marker, last)) is not None:
+        return behind, True
     if not page.alternate and typed.anchor <= last:
         if patterns.reply is None:
             return max(typed.begins, typed.anchor), True
         if any(patterns.reply.search(row) for _, row in page.between(typed.anchor, last)):
             return typed.anchor, True
     head = typed.text.strip().partition("\n")[0][:_HEAD]
-    for number, row in rows:
+    for number, row in reversed(list(page.between(page.top, last))):
         if typed.prompt and row.startswith(typed.prompt) and head in row:
             return number + 1, True
     return page.top, False
+
+
+def _behind_marker(page: Page, marker: str, last: int) -> int | None:
+    """Return the line behind the last one that shows the marker, which may go on in the next row."""
+    found, begun = None, ""
+    for number, row in page.between(0, last):
+        if marker in begun + row:
+            found = number + 1
+        begun = row.removesuffix("\n") if row.endswith("\n") else ""
+    return found
+
+
+def shown(rows: Sequence[str]) -> list[str]:
+    """Return what may be shown of rows: whole lines, without blank ones and markers of ours, also of earlier messages."""
+    return [line for row in _trimmed(rows) if (line := unmarked(row))]
+
+
+def unmarked(text: str) -> str:
+    """Return what may be shown of a text."""
+    return _MARKER.sub("", text).rstrip()
+
+
+def marker(launch: str, turn: str) -> str:
+    """Return the word that is put behind a message where nothing else shows where its reply begins; it is used once."""
+    return f"[tw:{blake2s(f'{launch} {turn}'.encode(), digest_size=16).hexdigest()}]"
 
 
 def _continued(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:
@@ -160,7 +186,7 @@ def _left_out(patterns: Patterns, row: str) -> bool:
     return any(pattern.search(row) for pattern in patterns.leave_out)
 
 
-def _unmarked(begins: re.Pattern[str] | None, rows: Sequence[str], indent: int) -> list[str]:
+def _without_mark(begins: re.Pattern[str] | None, rows: Sequence[str], indent: int) -> list[str]:
     """Take the mark away with which a reply's rows begin, and from the others the blanks that stand in its place."""
     if begins is None:
         return list(rows)

@@ -23,7 +23,6 @@ Must not know processes, terminals, the hub.
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import blake2s
 from typing import Any, Final
 
 from actors.bridge import adapter as seam
@@ -129,9 +128,9 @@ class _Step:
 
     def _exited(self, code: int) -> None:
         """Say what it said last: a terminal has no other place for it."""
-        last = [row.strip() for row in (*self.state.page.past, *self.state.page.rows) if row.strip()][-_WORDS:]
+        last = patterns.shown((*self.state.page.past, *self.state.page.rows))[-_WORDS:]
         how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
-        said = f"; its last rows: {' / '.join(last)}" if last else ""
+        said = f"; its last rows: {' / '.join(row.strip() for row in last)}" if last else ""
         if self.state.phase == "working":
             self._look(final=True)
         running = self.state.phase != "opening"
@@ -214,7 +213,7 @@ class _Step:
         if problem:
             self._refuse("cannot_type", problem)
             return
-        marker = _marker(state.launch, turn.id) if state.terminal.marker and turn.id else ""
+        marker = patterns.marker(state.launch, turn.id) if state.terminal.marker and turn.id else ""
         self._wait("prompt", None)
         self._set(page=state.page.forgotten(), phase="typing")
         self._turn(typed=Typed(text=turn.text, prompt=state.shown, anchor=state.prompt, marker=marker))
@@ -331,13 +330,13 @@ class _Step:
         if question.always:
             options.append(Option(id="always", label="Yes, and from now on", kind="allow_always"))
         options.append(Option(id="no", label="No", kind="deny_once"))
-        shown = "\n".join(row for row in self.state.page.rows if row.strip())
+        shown = "\n".join(patterns.shown(self.state.page.rows))
         self._set(asked=Asked(f"question-{number}", question), questions=number)
         self._give(
             seam.Ask(
                 approval=f"question-{number}",
                 tool=question.tool,
-                title=row or question.tool,
+                title=patterns.unmarked(row) or question.tool,
                 detail=shown,
                 options=tuple(options),
             )
@@ -375,10 +374,6 @@ class _Step:
 
     def _wait(self, name: str, seconds: float | None) -> None:
         self._give(seam.Wait(name=name, seconds=seconds))
-
-
-def _marker(launch: str, turn: str) -> str:
-    return f"[tw:{blake2s(f'{launch} {turn}'.encode(), digest_size=16).hexdigest()}]"
 
 
 def _common(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
