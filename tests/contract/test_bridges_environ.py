@@ -22,9 +22,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[HubScene]:
-    with hub_scene(tmp_path / "home") as subject:
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubScene]:
+    with hub_scene(tmp_path_factory.mktemp("tabwire") / "home") as subject:
         yield subject
 
 
