@@ -72,7 +72,7 @@ def check_room(hub: Hub, config: Config) -> None:
 def _checked(hub: Hub, wish: Wish) -> tuple[Config, AgentFacts, Wish]:
     """Look whether what is wished for can be. Runs in a worker thread."""
     try:
-        config = hub.read_config()
+        config = hub.config_file.read()
     except ConfigError as error:
         raise RefusedError("bad_config", f"{error}; mend the file first") from error
     there = facts(config.terminals)

@@ -32,6 +32,7 @@ from actors.bridge.contract import Ask, Begin, BridgeContractError, Up
 from actors.bridges import records
 from actors.bridges.agents import Agents
 from actors.bridges.children import Children
+from actors.bridges.config_file import ConfigFile
 from actors.bridges.keeping import Keeping
 from actors.bridges.launches import Launches
 from actors.bridges.lull import Lull
@@ -65,13 +66,11 @@ from actors.bridges.terms import (
 from actors.launch.start import launch_fact, mint_token
 from actors.probe import Probe, ProbeError
 from actors.runtime.actor import Actor
-from actors.runtime.config_file import read_config_text
 from actors.runtime.logging import register_secret
 from bus.client import Client
 from bus.outbox import Outbox
 from bus.source import rfc3339
-from schemas.config import Config, ConfigError
-from schemas.config_reader import parse_config
+from schemas.config import Config
 from schemas.envelope import subject
 from schemas.identity import LaunchId, ProcessKey, SessionId
 
@@ -116,6 +115,7 @@ class Hub:
         self.agents = Agents(self.children)
         self.sessions: dict[LaunchId, Session] = {}
         self.config: Config = actor.config
+        self.config_file = ConfigFile(actor.paths.config_file, actor.log)
         self.log = actor.log
         self.run_id = secrets.token_hex(6)
         self._actor = actor
@@ -133,8 +133,6 @@ class Hub:
         self.launches = Launches(actor.paths, probe, self.sessions)
         self._changed = anyio.Event()
         self.streams = Streams(client)
-        self._config_changed = 0
-        self._read: tuple[str, Config] | None = None
         self._recalled: list[records.Record] = []
         self._said = ""
 
@@ -350,7 +348,8 @@ class Hub:
             now = time.monotonic()
             late = max(0.0, now - last - TICK_SECONDS)
             last = now
-            await anyio.to_thread.run_sync(self._reread)
+            changed = await anyio.to_thread.run_sync(self.config_file.changed)
+            self.config = changed or self.config
             tick = Tick(self.config.bridges.idle_hours * 3600, late if late > LATE_SECONDS else 0.0)
             for launch in tuple(self.sessions):
                 self.take(launch, tick)
@@ -385,31 +384,3 @@ class Hub:
         await self.keeping.write_down()
         await self.streams.drain(END_SECONDS)
         await self._outbox.drain(END_SECONDS)
-
-    def _reread(self) -> None:
-        """Take over a configuration that was changed; one that cannot be used changes nothing. Runs in a worker thread."""
-        try:
-            changed = self.paths.config_file.stat().st_mtime_ns
-        except OSError:  # there is none, or not now
-            changed = 0
-        if changed == self._config_changed:
-            return
-        self._config_changed = changed
-        try:
-            self.config = self.read_config()
-        except ConfigError as error:
-            self.log.warning("the configuration stays as it was", reason=str(error))
-
-    def read_config(self) -> Config:
-        """Read the configuration as it is now; the same text is looked into once. For a worker thread.
-
-        Raises:
-            ConfigError: it cannot be used.
-
-        """
-        text, facts = read_config_text(self.paths.config_file)
-        if facts is None:
-            return Config()
-        if self._read is None or self._read[0] != text:
-            self._read = (text, parse_config(text, str(self.paths.config_file)))
-        return self._read[1]
