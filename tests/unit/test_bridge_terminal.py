@@ -226,6 +226,24 @@ def test_a_reply_longer_than_the_other_screen_is_put_together() -> None:
     assert len(ended(play)) == 1
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_reply_of_which_a_part_was_never_seen_says_so(seen: bool) -> None:  # noqa: FBT001 - both ways
+    play = tui()
+    play.draw(f"\x1b[?1049h\x1b[H{BOX}")
+    play.settle()
+    play.prompt("count", echo=False)
+    if seen:
+        repaint(play, "| > count", "* one", "  two", "  three", "esc to stop", BOX)
+        play.wait(1)
+    repaint(play, "| > count" if not seen else "  8", "  9", "  10", "esc to stop", BOX)  # at the top, whatever is below
+    play.wait(1)
+    repaint(play, "| > count" if not seen else "  8", "  9", "  10", BOX)
+    play.settle()
+    assert play.text() == ("one\ntwo\nthree\n8\n9\n10" if seen else "9\n10")
+    assert "drawn over before it could be read" in play.text(channel="notice")
+    assert len(ended(play)) == 1
+
+
 def test_a_question_is_asked_and_answered_by_its_keys() -> None:
     play = tui()
     play.prompt("touch x", echo=False)

@@ -17,6 +17,8 @@ from actors.bridge.terminal.page import Page
 from schemas.terminals import Opening, Question, Terminal
 
 _HEAD: Final = 24
+_SURE: Final = 3
+"""So many lines alike are no chance."""
 _MARKER: Final = re.compile(r" ?\[tw:[0-9a-f]{32}\]")
 
 
@@ -46,10 +48,11 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The lines of a reply, and how wide the mark of its first one is."""
+    """The lines of a reply, how wide the mark of its first one is, and whether some of it was never seen."""
 
     lines: tuple[str, ...] = ()
     indent: int = 0
+    cut: bool = False
 
 
 def compiled(terminal: Terminal) -> Patterns:
@@ -75,6 +78,12 @@ def prompt_row(patterns: Patterns, page: Page) -> int | None:
         if patterns.ready.search(page.rows[place]):
             return page.top + place
     return None
+
+
+def sign(patterns: Patterns, page: Page, prompt: int) -> str:
+    """Return how the prompt looks: what of its row the pattern is of, and nothing that stands behind it for lack of a text."""
+    found = patterns.ready.search(page.rows[prompt - page.top])
+    return found[0] if found is not None else ""
 
 
 def works(patterns: Patterns, page: Page) -> bool:
@@ -116,20 +125,31 @@ def reply(patterns: Patterns, page: Page, typed: Typed, before: Reply, *, final:
     last = page.bottom if prompt is None else prompt
     first, sure = _first(patterns, page, typed, last)
     rows = [row for _, row in page.between(first, last)]
-    begins = 0
-    if not sure and not before.lines and not final:
+    marked = [place for place, row in enumerate(rows) if patterns.reply is not None and patterns.reply.search(row)]
+    whole = sure and (patterns.reply is None or bool(marked))
+    if not whole and not before.lines and not (final and (sure or marked)):
         return before
-    if patterns.reply is not None and (sure or not before.lines):
-        marked = [place for place, row in enumerate(rows) if patterns.reply.search(row)]
-        begins = marked[0 if sure else -1] if marked else len(rows)
+    begins = marked[0 if sure else -1] if marked and (whole or not before.lines) else 0
     kept = [row for row in rows[begins:] if not _left_out(patterns, row)]
     if patterns.busy is not None:
         kept = [row for row in kept if not patterns.busy.search(row)]
-    indent = before.indent
+    indent = before.indent if before.lines else _indent(kept)
     if patterns.reply is not None and kept and (found := patterns.reply.match(kept[0])):
         indent = found.end()
     lines = tuple(unmarked(line) for line in _trimmed(_without_mark(patterns.reply, kept, indent)))
-    return Reply(lines if sure else _continued(before.lines, lines), indent)
+    if whole:
+        return Reply(lines, indent)
+    if not before.lines:
+        return Reply(lines, indent, cut=bool(lines) and page.alternate and first <= page.top + 1)
+    joined = _continued(before.lines, lines)
+    if joined is None:
+        return Reply((*before.lines, *lines), indent, cut=True) if final else before
+    return Reply(joined, indent)
+
+
+def _indent(rows: Sequence[str]) -> int:
+    """Return by how much all rows are indented."""
+    return min((len(row) - len(row.lstrip(" ")) for row in rows if row.strip()), default=0)
 
 
 def _first(patterns: Patterns, page: Page, typed: Typed, last: int) -> tuple[int, bool]:
@@ -173,13 +193,23 @@ def marker(launch: str, turn: str) -> str:
     return f"[tw:{blake2s(f'{launch} {turn}'.encode(), digest_size=16).hexdigest()}]"
 
 
-def _continued(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:
-    """Join what was seen with what is seen after it moved up: the last lines of the one are the first of the other."""
-    firm = before[:-1]
-    for length in range(min(len(firm), len(now)), 0, -1):
-        if firm[-length:] == now[:length]:
-            return (*firm, *now[length:])
-    return now if not before else (*before, *now) if now and now[0] not in before else before
+def _continued(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Join what was seen with what is seen after it moved up: where most of the newer lines are found among the older ones.
+
+    What is seen now counts from there on. None where nothing is found: something between them was never seen.
+    """
+    if not now:
+        return before
+    longest, place = max(((_alike(before[place:], now), place) for place in range(len(before))), default=(0, 0))
+    enough = longest >= _SURE or (longest and place + longest >= len(before) - 1)
+    return (*before[:place], *now) if enough else None
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return with how many equal lines both begin."""
+    return next(
+        (place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+    )
 
 
 def _left_out(patterns: Patterns, row: str) -> bool:

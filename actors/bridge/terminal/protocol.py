@@ -161,7 +161,7 @@ class _Step:
         prompt = patterns.prompt_row(state.patterns, state.page)
         ready = prompt is not None and not patterns.works(state.patterns, state.page)
         if prompt is not None and ready and state.phase != "working":
-            self._set(prompt=prompt, shown=state.page.rows[prompt - state.page.top])
+            self._set(prompt=prompt, shown=patterns.sign(state.patterns, state.page, prompt))
         match state.phase:
             case "opening":
                 self._open(ready=ready)
@@ -290,6 +290,8 @@ class _Step:
         self._turn(before=now)
         if final and self.state.page.lost:
             self._notice(turn, "lost", f"{self.state.page.lost} lines went by too fast to be kept; its terminal has them.")
+        elif final and now.cut:
+            self._notice(turn, "lost", "A part of the reply was drawn over before it could be read; its terminal may have it.")
         told = turn.told
         if final and firm[: len(told)] != told:
             self._end_text(turn)
