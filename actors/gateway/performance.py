@@ -27,10 +27,11 @@ from actors.gateway.answers import Answer
 from actors.gateway.attribution import Caller, Standing, attribute
 from actors.gateway.course import Course
 from actors.gateway.exchange import begin
-from actors.gateway.forwarding import answer_fields, request_fields, request_path
+from actors.gateway.forwarding import answer_fields
 from actors.gateway.head import Head
 from actors.gateway.intake import Request
 from actors.gateway.keeping import Keeping
+from actors.gateway.outgoing import outgoing
 from actors.gateway.payload import Payload
 from actors.gateway.peek import Seen
 from actors.gateway.providers import Providers, Upstream
@@ -38,8 +39,9 @@ from actors.gateway.rewriting import CannotRewrite, Rewritten
 from actors.gateway.server import CallerConnection
 from actors.gateway.spending import GO_ON
 from actors.gateway.throttle import caller_session, unnamed
-from actors.gateway.upstream import UpstreamConnection, UpstreamError, request_head
+from actors.gateway.upstream import UpstreamConnection, UpstreamError
 from actors.gateway.usage import Meter, NoMeter, meter_for
+from actors.gateway.waits import Waits
 from schemas.identity import RequestId
 
 if TYPE_CHECKING:
@@ -53,7 +55,6 @@ class Performance(Course):
 
     __slots__ = (
         "_answer",
-        "_awaited_since",
         "_connection",
         "_head",
         "_keeping",
@@ -63,9 +64,8 @@ class Performance(Course):
         "_request",
         "_rewritten",
         "_sent",
-        "_silent_since",
-        "_stirred",
         "_upstream",
+        "_waits",
     )
 
     def __init__(self, conductor: Conductor, line: CallerConnection, request: Request, head: Head) -> None:
@@ -81,9 +81,7 @@ class Performance(Course):
         self._providers: Providers = conductor.providers
         self._rewritten: Rewritten | None = None
         self._sent: tuple[Upstream, bytes, bytes] | None = None  # what is not answered yet: to whom, head, body
-        self._awaited_since = 0.0  # an answer is awaited
-        self._silent_since = 0.0  # more of an answer is awaited
-        self._stirred = False  # more of it came since the last sweep
+        self._waits = Waits()
 
     # ------------------------------------------------------------------------------------------------ the line's calls
 
@@ -123,7 +121,7 @@ class Performance(Course):
 
     def resume(self) -> None:
         """Read on from the provider; the time in which the caller took nothing is no silence of the provider."""
-        self._stirred = True
+        self._waits.stirred = True
         if self._connection is not None:
             self._connection.resume()
 
@@ -132,14 +130,9 @@ class Performance(Course):
         upstream = self._upstream
         if self._keeping is not None:
             self.go_on(self._keeping.expired(now))
-        elif self._silent_since and upstream is not None:
-            if self._stirred or self._line.paused:
-                self._stirred, self._silent_since = False, now
-            elif now - self._silent_since > upstream.idle_timeout:
-                self._give_up("idle_timeout", upstream.idle_timeout)
-        elif self._awaited_since and upstream is not None:
-            if now - self._awaited_since > upstream.first_byte_timeout:
-                self._give_up("first_byte_timeout", upstream.first_byte_timeout)
+        elif upstream is not None and (self._waits.head or self._waits.more):
+            if late := self._waits.expired(now, upstream, paused=self._line.paused):
+                self._give_up(*late)
         elif self._payload.since and self._payload.too_slow(now):
             self._payload.since = 0.0
             self.go_on(moves.BodyFailed(now, "too_slow"))
@@ -152,7 +145,8 @@ class Performance(Course):
 
     def release(self) -> None:
         """Let everything go that a request holds."""
-        self._payload.since = self._awaited_since = self._silent_since = 0.0
+        self._payload.since = 0.0
+        self._waits.end()
         self._keeping = self._sent = self._rewritten = None
         self._conductor.performances.discard(self)
         self._payload.let_go()
@@ -252,21 +246,11 @@ class Performance(Course):
     def _send(self, output: moves.Send) -> moves.Input | None:
         self._leave_answer()
         self._upstream = upstream = self._providers.upstreams[output.provider]
-        head, body, rest = self._head, self._payload.body, self._head.target.rest
-        fields = request_fields(head.fields, passthrough=upstream.passthrough)
         rewritten, self._rewritten = self._rewritten, None
-        if rewritten is not None:
-            body, rest = rewritten.body, rewritten.path
-            if not rewritten.encoding:
-                fields = [pair for pair in fields if pair[0].lower() != "content-encoding"]
-        rest = request_path(head.dialect, rest, passthrough=upstream.passthrough)
-        fields.append(("accept-encoding", "identity"))
-        fields.extend(upstream.credentials(head.dialect))
-        fields.extend(upstream.fields)
         pool = self._conductor.pool
-        origin = pool.origin(upstream.base_for(head.dialect))
+        origin = pool.origin(upstream.base_for(self._head.dialect))
         try:
-            written = request_head(origin, head.method, rest, fields, body)
+            written, body = outgoing(upstream, origin, self._head, self._payload.body, rewritten)
         except ValueError:
             detail = f"at {upstream.shown}: a header field cannot be sent"
             return moves.UpstreamFailed(time.monotonic(), "unreachable", detail)
@@ -297,14 +281,14 @@ class Performance(Course):
 
     def _hand_over(self, connection: UpstreamConnection, head: bytes, body: bytes) -> None:
         self._connection = connection
-        self._awaited_since = time.monotonic()
+        self._waits.head = time.monotonic()
         connection.send(self, head, body, bodiless=self._head.method == "HEAD")
         if self._line.paused:
             connection.pause()
 
     def answered(self, answer: Answer) -> None:
         """Take the provider's head, and pass it on if that is what the machine says."""
-        self._awaited_since = 0.0
+        self._waits.head = 0.0
         self._sent = None
         conductor, state = self._conductor, self._state
         if self._upstream is not None and state is not None:
@@ -340,7 +324,7 @@ class Performance(Course):
         pairs = answer_fields(answer.fields, passthrough=passthrough)
         pairs += output.own
         self._delivery.begin(answer.status, answer.reason, pairs, length_known="content-length" in answer.fields)
-        self._silent_since = time.monotonic()
+        self._waits.more = time.monotonic()
         return None if kept is None else self._pass_on_kept(kept)
 
     def _pass_on_kept(self, kept: Keeping) -> moves.Input | None:
@@ -350,12 +334,12 @@ class Performance(Course):
             self._delivery.add(body)
         if kept.last != "ended":
             return None
-        self._silent_since = 0.0
+        self._waits.more = 0.0
         return moves.Ended(time.monotonic(), self._delivery.sent, self._meter.reading())
 
     def came(self, body: bytes, *, ended: bool) -> None:
         """Pass on what came of the answer, and end it."""
-        self._stirred, self._holding = True, False
+        self._waits.stirred, self._holding = True, False
         if self._keeping is not None:
             self._came_to_keep(self._keeping, body, ended=ended)
             return
@@ -371,7 +355,7 @@ class Performance(Course):
             self._meter.feed(body)
         if ended:
             self._connection = None
-            self._silent_since = 0.0
+            self._waits.more = 0.0
             self.go_on(moves.Ended(time.monotonic(), self._delivery.sent, self._meter.reading()))
         else:
             self.settle()
@@ -387,15 +371,15 @@ class Performance(Course):
         self._connection, self._holding = None, False
         at, upstream, sent = time.monotonic(), self._upstream, self._sent
         if problem == "stale":
-            if sent is not None and at - self._awaited_since <= limits.STALE:
-                self._awaited_since = 0.0
+            if sent is not None and at - self._waits.head <= limits.STALE:
+                self._waits.head = 0.0
                 self.wait(self._dial(*sent))
                 return
             problem = "cut"
         detail = "" if upstream is None else f"at {upstream.shown}"
         if self._keeping is not None:
             self.go_on(self._keeping.cut("cut", detail, at))
-        elif self._silent_since:
+        elif self._waits.more:
             self._give_out("cut", "")
         else:
             self._give_out(problem, detail)
@@ -407,7 +391,7 @@ class Performance(Course):
         self._give_out(problem, f"{seconds:g} s")
 
     def _give_out(self, problem: moves.Problem, detail: str) -> None:
-        self._awaited_since = self._silent_since = 0.0
+        self._waits.end()
         self.go_on(moves.UpstreamFailed(time.monotonic(), problem, detail, self._delivery.sent, self._meter.reading()))
 
     def _perform_first_byte(self) -> None:

@@ -105,7 +105,7 @@ PURE = (
     *(f"actors.gateway.{name}" for name in ("attempts", "keeping", "moves", "outcomes", "state")),
     "actors.gateway.differences",
     *(f"actors.gateway.{name}" for name in ("forwarding", "head", "models", "peek", "readings", "rewriting")),
-    *(f"actors.gateway.{name}" for name in ("admission", "crowd", "throttle")),
+    *(f"actors.gateway.{name}" for name in ("admission", "crowd", "throttle", "waits")),
     *(f"actors.gateway.{name}" for name in ("failure_table", "fault_reading", "faults", "health", "quota")),
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
     *(f"actors.discovery.{name}" for name in ("account", "codex_daemon", "endpoints", "holdings", "portrait", "terms")),
