@@ -10,8 +10,9 @@ from schemas.events import Status, Usage
 from schemas.identity import LaunchId, ProcessKey, SessionId
 
 Ability = Literal["interrupt", "approve", "set_model", "set_mode", "clear", "fork", "resume", "review", "history"]
-Channel = Literal["app-server"]
-"""How an agent that runs in the user's own terminal is joined: over its control socket."""
+Channel = Literal["app-server", "queue", "tmux"]
+"""How an agent that runs in the user's own terminal is joined: over its control socket, by its own queue of messages, or by
+typing into its pane of tmux; the last two are followed from its transcript."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from actors.bridge.contract import Attachment
 from actors.launch.plan import Door
+from schemas.attachment import Attachment
 from schemas.bridge_rows import Ability
 from schemas.content import Option, Piece
 

@@ -17,9 +17,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from schemas.bridge_rows import Ability, Channel
+from schemas.attachment import Attachment
+from schemas.bridge_rows import Ability
 from schemas.content import Piece
-from schemas.identity import ProcessKey
 from schemas.terminals import Terminal
 
 MAX_UP: Final = 65_536
@@ -29,18 +29,6 @@ BEAT_SECONDS: Final = 1.0
 
 class _Line(Struct, frozen=True, gc=False, kw_only=True, tag_field="line", omit_defaults=True):
     """What all lines have in common: the tag ``line``."""
-
-
-class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a bridge joins an agent that runs already, in place of starting one: over which channel, and who is there.
-
-    ``process`` has the conversation, as the kernel said when the channel was chosen; whoever joins looks again. ``socket`` is
-    where it is reached.
-    """
-
-    channel: Channel
-    process: ProcessKey
-    socket: str = ""
 
 
 class Begin(_Line, tag="begin", frozen=True, kw_only=True, gc=False):

@@ -97,7 +97,7 @@ def run_bridge(load: Load = load_adapter, terms: Terms | None = None) -> int:
 def _drive(begin: Begin, load: Load, terms: Terms | None, *, inbox: queue.SimpleQueue[Any], hub: HubPort, log: Log) -> int:
     agent: AgentProcess | None = None
     try:
-        adapter = load(begin.agent) if begin.terminal is None else _declared(begin.agent, begin.terminal)
+        adapter = _adapter(begin, load)
         beginning = _beginning(begin, adapter.FACTS)
         agent = _start(adapter, beginning, log)
         terms = terms or Terms(patience=begin.patience, greeting=adapter.FACTS.greeting_seconds)
@@ -118,6 +118,16 @@ def _drive(begin: Begin, load: Load, terms: Terms | None, *, inbox: queue.Simple
             agent.end()
         hub.say([Over(code="bridge_crashed", reason=f"the bridge broke ({type(error).__name__}); its log says where")])
         return exits.CRASH
+
+
+def _adapter(begin: Begin, load: Load) -> seam.Adapter:
+    if begin.terminal is not None:
+        return _declared(begin.agent, begin.terminal)
+    if begin.attach is not None and begin.attach.channel != "app-server":
+        from actors.bridge.followed.adapter import followed  # noqa: PLC0415 - costs memory, and few sessions need it
+
+        return cast("seam.Adapter", followed(begin.agent, begin.attach.channel))
+    return load(begin.agent)
 
 
 def _declared(name: str, terminal: Terminal) -> seam.Adapter:

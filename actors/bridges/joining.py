@@ -6,15 +6,15 @@ Must not know which channel is right (``attaching``), nor what becomes of the se
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from functools import partial
 from typing import Final
 
 import anyio.to_thread
 
-from actors.bridge.contract import Attachment
 from actors.bridges import pasts
-from actors.bridges.attaching import Evidence, NoChannelError, choose
+from actors.bridges.attaching import Evidence, NoChannelError, choose, pane_of
 from actors.bridges.beginning import check_room
 from actors.bridges.rows import AmbiguousBridgeError, UnknownBridgeError, resolve
 from actors.bridges.shell import Hub
@@ -22,8 +22,11 @@ from actors.bridges.terms import LIVING, Begun, Session, Wish
 from actors.launch.start import new_launch
 from actors.probe import Probe, ProbeError
 from bus.client import RefusedError
+from schemas.attachment import Attachment
+from schemas.identity import ProcessKey
 from schemas.rows import SessionRow
 
+TMUX_SECONDS: Final = 5.0
 PATIENCE: Final = 7 * 86_400.0
 """Seconds: the user is asked in the agent's own terminal too, so that no silence of ours may deny anything."""
 
@@ -66,7 +69,20 @@ def _look(probe: Probe, row: SessionRow) -> Evidence:
         return Evidence(row=row, unseen=str(error))
     if found.key != row.process:
         return Evidence(row=row, unseen=f"process {row.process.pid} is another one by now")
-    return Evidence(row=row, argv=found.argv, variables=found.variables)
+    not_there = "" if (pane := pane_of(row.terminal)) is None else _not_there(probe, row.process, *pane)
+    return Evidence(row=row, argv=found.argv, variables=found.variables, exe=found.exe, not_there=not_there)
+
+
+def _not_there(probe: Probe, process: ProcessKey, socket: str, server: int, pane: str) -> str:
+    """Say why a process does not run in a pane of tmux; empty where it does."""
+    try:
+        command = ("tmux", "-S", socket, "display-message", "-p", "-t", pane, "#{pid} #{pane_pid}")
+        told = subprocess.run(command, capture_output=True, text=True, timeout=TMUX_SECONDS, check=True).stdout.split()  # noqa: S603
+        above = probe.identify(int(told[1]))
+        there = int(told[0]) == server and (above == process or probe.is_descendant(process, above))
+    except (OSError, subprocess.SubprocessError, ProbeError, ValueError, IndexError) as error:
+        return f"its pane {pane} of tmux cannot be asked: {error}"
+    return "" if there else f"its pane {pane} of tmux runs something else by now"
 
 
 def _begin(hub: Hub, row: SessionRow, way: Attachment) -> Session:

@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from actors.bridge.contract import Ask, Attachment, Over, Up
+from actors.bridge.contract import Ask, Over, Up
+from schemas.attachment import Attachment
 from schemas.bridge_rows import Ability, Turn
 from schemas.content import Frame, Piece
 from schemas.events import Status, Usage

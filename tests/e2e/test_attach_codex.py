@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from schemas.bridge_rows import BridgeRow
-from schemas.commands.bridges import AttachSession
 from schemas.content import ApprovalRequested, ApprovalResolved, Ended, TurnEnded, TurnStarted
-from tests.e2e.bridged import DEADLINE, Told, listening, on_bus
+from tests.e2e.attached import Person, joined
 from tests.e2e.cases import Tui, own_codex, rows_when
 from tests.e2e.codex import Codex, needs_codex
 from tests.e2e.system import System, running
@@ -52,40 +49,6 @@ def tmux(tmp_path: Path, codex: Codex) -> Iterator[Tmux]:
         yield tmux
 
 
-class Person:
-    """The person at the TUI, who types while others talk to it."""
-
-    def __init__(self, tui: Tui) -> None:
-        self.tui = tui
-
-    async def prompt(self, text: str) -> None:
-        await anyio.to_thread.run_sync(self.tui.prompt, text)
-
-    async def sees(self, text: str) -> None:
-        await anyio.to_thread.run_sync(self.tui.tmux.wait_for, self.tui.pane, text)
-
-    async def presses(self, key: str) -> None:
-        await anyio.to_thread.run_sync(self.tui.tmux.press, self.tui.pane, key)
-
-
-@asynccontextmanager
-async def joined(system: System, session: str) -> AsyncIterator[Told]:
-    """Join a session, and listen to it for the length of a block."""
-    async with on_bus(system) as client:
-        row: BridgeRow = await client.request("bridges", AttachSession(session=session), deadline=30.0)
-        async with listening(client, row.launch) as told:
-            await initialised(told)
-            yield told
-
-
-async def initialised(told: Told) -> BridgeRow:
-    """Wait until it has joined."""
-    with anyio.fail_after(DEADLINE):
-        while not (row := await told.row()).initialised:
-            await anyio.lowlevel.checkpoint()
-    return row
-
-
 def test_a_conversation_of_the_shared_daemon_is_talked_to_from_both_sides(codex: Codex, system: System, tmux: Tmux) -> None:
     tui = Tui.open(tmux, codex).ready()
     tui.prompt("first")
@@ -93,7 +56,7 @@ def test_a_conversation_of_the_shared_daemon_is_talked_to_from_both_sides(codex:
     (thread,) = codex.rollouts()
     session = f"codex-{thread}"
     before = rows_when(system, lambda rows: session in rows and rows[session].verdict == "verified")[session]
-    person = Person(tui)
+    person = Person(tmux, tui.pane)
 
     async def talk() -> None:
         async with joined(system, thread[:13]) as told:
@@ -102,13 +65,13 @@ def test_a_conversation_of_the_shared_daemon_is_talked_to_from_both_sides(codex:
             assert (await told.say("from the side")).outcome == "completed"
             await person.sees("You said: from the side")
 
-            await person.prompt("typed here")
+            await anyio.to_thread.run_sync(tui.prompt, "typed here")
             turn = (await told.until(TurnStarted)).turn
             assert (await told.ended(turn)).outcome == "completed"
             assert (told.text(turn, "prompt"), told.reply(turn)) == ("typed here", "You said: typed here")
 
             await told.change(mode="ask")
-            await person.prompt('[echo tool="touch answered-here"]')
+            await anyio.to_thread.run_sync(tui.prompt, '[echo tool="touch answered-here"]')
             asked = await told.asked()
             await told.answer(asked, "allow_once")
             assert (await told.until(TurnEnded)).outcome == "completed"
@@ -122,7 +85,7 @@ def test_a_conversation_of_the_shared_daemon_is_talked_to_from_both_sides(codex:
             assert (await told.ended(theirs)).outcome == "completed"
             assert (codex.work / "answered-there").exists()
 
-            await person.prompt(SLOW)
+            await anyio.to_thread.run_sync(tui.prompt, SLOW)
             turn = (await told.until(TurnStarted)).turn
             await told.interrupt()
             assert (await told.ended(turn)).outcome == "interrupted"
@@ -156,7 +119,7 @@ def test_a_conversation_of_the_shared_daemon_is_talked_to_from_both_sides(codex:
     # Joined in the middle of a turn, and left when the daemon ends.
 
     async def last() -> None:
-        await person.prompt(SLOWER)
+        await anyio.to_thread.run_sync(tui.prompt, SLOWER)
         await person.sees("\n\n• seven e")
         async with joined(system, session) as told:
             pending = await told.pending()

@@ -21,8 +21,8 @@ EXCEPTIONS = {
     # The CLI replays a journal without a registry, and names the demo's cast.
     # The hub speaks the bridge's contract, and asks each adapter what it can do.
     "bridges": {"actors.bridge.adapter", "actors.bridge.adapters", "actors.bridge.contract", "actors.bridge.terminal.declared"},
-    # A bridge speaks the contract of the terminals that it starts.
-    "bridge": {"actors.terminal.contract"},
+    # A bridge speaks the contracts of the terminals that it starts, and of the followers that stand for an agent.
+    "bridge": {"actors.attach.contract", "actors.terminal.contract"},
     "cli": {"actors.registry.fold", "actors.registry.rows", "actors.registry.replay", "actors.demo.cast"},
 }
 
@@ -39,6 +39,7 @@ THIRD_PARTY = {
         "bus.",
         *(f"actors.{name}." for name in ("bridge", "bridges", "discovery", "gateway", "rollout", "transcripts")),
         *(f"actors.runtime.{name}" for name in ("checkpoint", "config_edit", "config_text")),
+        "actors.attach.contract",
         "actors.terminal.contract",
         "actors.cli.chat_view",
         "actors.registry.state",
@@ -80,6 +81,11 @@ PURE = (
     *(f"actors.bridge.adapters.{name}" for name in ("claude", "codex")),
     "actors.bridges.attaching",
     "actors.bridge.codex.joined",
+    *(
+        f"actors.{name}"
+        for name in ("attach.contract", "attach.input_line", "bridge.followed.adapter", "bridge.followed.reading")
+    ),
+    "schemas.attachment",
     *(f"actors.bridge.claude.{part}" for part in ("agreed", "asks", "ends", "lines", "state", "turn")),
     *(f"actors.bridge.terminal.{part}" for part in ("page", "patterns", "protocol", "state", "words")),
     "actors.terminal.contract",

@@ -9,8 +9,8 @@ import pytest
 from actors.bridge.adapter import Ask, Decide, Fail, Greeted, Interrupt, Prompt, Spawned, Withdrawn, Woke
 from actors.bridge.adapters import codex
 from actors.bridge.codex import joined
-from actors.bridge.contract import Attachment
 from actors.launch.plan import LaunchRefusedError
+from schemas.attachment import Attachment
 from schemas.content import TextAdded, TextEnded, ToolEnded, ToolStarted, TurnEnded
 from schemas.identity import ProcessKey
 from tests.bridge.codex_play import THREAD, TURN, Play, beginning, command, only, pieces, thread, written

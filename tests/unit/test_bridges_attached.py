@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.bridge.contract import Attachment, Initialised, Over, Said
+from actors.bridge.contract import Initialised, Over, Said
 from actors.bridges import records
 from actors.bridges.rows import row_of
 from actors.bridges.session import step
@@ -26,6 +26,7 @@ from actors.bridges.terms import (
 from actors.registry.rows import table
 from actors.runtime.paths import Paths
 from schemas import events as e
+from schemas.attachment import Attachment
 from schemas.content import StatusTold, TurnEnded, TurnStarted
 from schemas.identity import LaunchId, ProcessKey, SessionId
 from schemas.rows import AsOf
