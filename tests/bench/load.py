@@ -60,6 +60,7 @@ class Caller(asyncio.Protocol):
         self._left: int | None = 0  # None: chunked, the end is the last chunk
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._next()
 
@@ -79,7 +80,7 @@ class Caller(asyncio.Protocol):
         self._in_head = True
         self._tail = b""
         self._begun = time.monotonic_ns()
-        self._transport.write(self._content)  # type: ignore[attr-defined]
+        self._transport.write(self._content)
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
@@ -138,11 +139,12 @@ class Staller(asyncio.Protocol):
         self._begun = begun
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.write(self._content)  # type: ignore[attr-defined]
+        transport.write(self._content)
 
     def data_received(self, data: bytes) -> None:  # noqa: ARG002
-        self._transport.pause_reading()  # type: ignore[attr-defined]
+        self._transport.pause_reading()
         self._begun.set()
 
 

@@ -65,6 +65,7 @@ class Upstream(asyncio.Protocol):
         self._flood: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._gone = False
 
@@ -90,7 +91,7 @@ class Upstream(asyncio.Protocol):
         self._answer(mode[1] if mode else b"json")
 
     def _answer(self, mode: bytes) -> None:
-        write = self._transport.write  # type: ignore[attr-defined]
+        write = self._transport.write
         if mode == b"json":
             write(_DOCUMENT)
             return
@@ -110,7 +111,7 @@ class Upstream(asyncio.Protocol):
             return
         last = number == EVENTS - 1
         content = _END if last else _chunk(_delta(b'"at":%d' % time.monotonic_ns()))
-        self._transport.write(content)  # type: ignore[attr-defined]
+        self._transport.write(content)
         if not last:
             loop.call_at(begun + PACE * (number + 1), self._paced, loop, begun, number + 1)
 
@@ -119,9 +120,9 @@ class Upstream(asyncio.Protocol):
         for _ in range(FLOOD_BYTES // len(many)):
             if self._gone:
                 return
-            self._transport.write(many)  # type: ignore[attr-defined]
+            self._transport.write(many)
             await self._writable.wait()
-        self._transport.write(_END)  # type: ignore[attr-defined]
+        self._transport.write(_END)
 
 
 async def _serve() -> None:

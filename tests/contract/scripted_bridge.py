@@ -46,6 +46,7 @@ from schemas.content import (
     TurnEnded,
     TurnStarted,
 )
+from schemas.events.bridges import TurnOutcome
 from schemas.identity import SessionId
 
 _LOCK = threading.Lock()
@@ -152,9 +153,9 @@ class Bridge:
             show(TextAdded(turn=self.turn, item="reply", channel="reply", text=text[at : at + 5_000]))
         self.end(len(text))
 
-    def end(self, length: int = 0, outcome: str = "completed") -> None:
+    def end(self, length: int = 0, outcome: TurnOutcome = "completed") -> None:
         show(TextEnded(turn=self.turn, item="reply", channel="reply", length=length))
-        show(TurnEnded(turn=self.turn, outcome=outcome))  # type: ignore[arg-type]
+        show(TurnEnded(turn=self.turn, outcome=outcome))
         show(StatusTold(status="idle"))
         self.turn = ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -38,8 +39,8 @@ def test_a_line_is_read_as_it_was_written(line: Line) -> None:
 
 
 @given(st.sampled_from(["ready", "degraded", "failed"]), NOTES)
-def test_a_note_of_any_length_fits_one_line(state: str, note: str) -> None:
-    raw = encode_line(Status(state, note))  # type: ignore[arg-type]
+def test_a_note_of_any_length_fits_one_line(state: Literal["ready", "degraded"], note: str) -> None:
+    raw = encode_line(Status(state, note))
     read = decode_line(raw)
     assert len(raw) <= MAX_LINE
     assert isinstance(read, Status)

@@ -37,6 +37,7 @@ from schemas.content import (
     TurnEnded,
     UsageTold,
 )
+from schemas.identity import SessionId
 from tests.bridge.codex_play import THREAD, Play, beginning, only, pieces, replay, thread, written
 
 # ------------------------------------------------------------------------------------------------ recorded
@@ -183,7 +184,7 @@ def test_it_greets_when_the_thread_is_open_and_the_models_are_known() -> None:
     assert [frame["method"] for frame in written(said)] == ["initialized", "model/list", "thread/start"]
     assert play.asked_for("thread/start")["params"] == {"cwd": "/home/ada/shop", "threadSource": "tabwire", "model": "gpt-5.5"}
     opened = play.answer("thread/start", thread())
-    assert only(opened, Identified) == Identified(session=f"codex-{THREAD}", conversation=THREAD)  # type: ignore[arg-type]
+    assert only(opened, Identified) == Identified(session=SessionId(f"codex-{THREAD}"), conversation=THREAD)
     assert only(opened, Wait) == Wait(name="models", seconds=3.0)
     greeted = only(play.answer("model/list", {"data": [{"model": "a"}, {"model": ""}, 3]}), Greeted)
     assert (greeted.version, greeted.models) == ("0.170.0-alpha.1", ("a",))
@@ -310,7 +311,8 @@ def test_clear_begins_a_thread_with_the_settings_of_the_old_one_and_leaves_that(
     play.give(Clear())
     assert play.asked_for("thread/start")["params"]["model"] == "gpt-5.5"
     said = play.answer("thread/start", thread("another-one"))
-    assert only(said, Identified) == Identified(session="codex-another-one", conversation="another-one", cleared=True)  # type: ignore[arg-type]
+    other = SessionId("codex-another-one")
+    assert only(said, Identified) == Identified(session=other, conversation="another-one", cleared=True)
     assert play.asked_for("thread/unsubscribe")["params"] == {"threadId": THREAD}
     assert play.asked_for("thread/settings/update")["params"]["approvalPolicy"] == "untrusted"
     assert only(play.answer("thread/settings/update", {}), Changed) == Changed()

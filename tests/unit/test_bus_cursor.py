@@ -93,7 +93,8 @@ def test_a_damaged_range_that_begins_before_our_place_is_told_from_there() -> No
 def test_a_new_epoch_voids_everything() -> None:
     cursor, _ = play(Cursor("e1"), page(0, 5, 5))
     cursor, told = play(cursor, Beat("e2", 2))
-    assert [told[0].reason, told[0].last, told[0].epoch] == ["new_epoch", 5, "e2"]  # type: ignore[union-attr]
+    assert isinstance(told[0], Gap)
+    assert [told[0].reason, told[0].last, told[0].epoch] == ["new_epoch", 5, "e2"]
     assert (cursor.after, cursor.wants_page) == (0, True)
     assert play(cursor, page(0, 2, 2, epoch="e2"), Live("e2", rows(3, 3, "e2")))[1] == [1, 2, CaughtUp("e2", 2), 3]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,8 @@ def journal(folder: Path) -> Iterator[Journal]:
     opened.close()
 
 
-def positions(journal: Journal, after: int = 0, **rest: object) -> list[int]:
-    return [held.position for held in journal.read(after, **rest).rows]  # type: ignore[arg-type]
+def positions(journal: Journal, after: int = 0, **rest: Any) -> list[int]:
+    return [held.position for held in journal.read(after, **rest).rows]
 
 
 def test_a_new_journal_is_empty(journal: Journal) -> None:

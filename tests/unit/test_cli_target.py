@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors.cli.failures import CommandFailedError
 from actors.cli.target import Target, find_pinned, find_target
+from schemas.config import PinKind
+from schemas.identity import SessionId
 from schemas.provider_rows import PinRow
-from schemas.rows import AsOf, SessionRow, SessionTable
+from schemas.rows import AsOf, SessionRow, SessionTable, Verdict
 
 WHEN = "2026-11-21T08:00:00Z"
 
 
-def row(session: str, verdict: str = "verified", **more: object) -> SessionRow:
+def row(session: str, verdict: Verdict = "verified", **more: Any) -> SessionRow:
     return SessionRow(
-        session=session,  # type: ignore[arg-type]
+        session=SessionId(session),
         agent="codex",
         provisional=False,
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=verdict,
         activity="active",
         first_seen=WHEN,
         last_seen=WHEN,
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
@@ -38,14 +41,14 @@ TABLE = SessionTable(
 )
 
 
-def meant(text: str, kind: str | None = None, table: SessionTable | None = TABLE) -> tuple[str, str]:
-    found = find_target(text, kind, table)  # type: ignore[arg-type]
+def meant(text: str, kind: PinKind | None = None, table: SessionTable | None = TABLE) -> tuple[str, str]:
+    found = find_target(text, kind, table)
     return found.kind, found.key
 
 
-def refused(text: str, kind: str | None = None, table: SessionTable | None = TABLE) -> CommandFailedError:
+def refused(text: str, kind: PinKind | None = None, table: SessionTable | None = TABLE) -> CommandFailedError:
     with pytest.raises(CommandFailedError) as caught:
-        find_target(text, kind, table)  # type: ignore[arg-type]
+        find_target(text, kind, table)
     return caught.value
 
 
@@ -63,7 +66,7 @@ def refused(text: str, kind: str | None = None, table: SessionTable | None = TAB
         ("/no/../such", None, ("project", "/such")),
     ],
 )
-def test_what_is_meant(text: str, kind: str | None, found: tuple[str, str]) -> None:
+def test_what_is_meant(text: str, kind: PinKind | None, found: tuple[str, str]) -> None:
     assert meant(text, kind) == found
 
 
@@ -98,7 +101,7 @@ def test_a_name_that_is_a_folder_and_a_session_is_ambiguous(tmp_path: Path, monk
         ("proc-9", None, 1, "no request through the gateway yet; pin its terminal (tabwire pin wt:bbbb …) or its folder"),
     ],
 )
-def test_what_is_refused(text: str, kind: str | None, code: int, said: str) -> None:
+def test_what_is_refused(text: str, kind: PinKind | None, code: int, said: str) -> None:
     error = refused(text, kind)
     assert error.code == code
     assert said in str(error)
@@ -129,8 +132,8 @@ PINS = (
         ("/home", "project", Target("project", "/home/ada/w")),
     ],
 )
-def test_what_is_pinned_is_found(text: str, kind: str | None, found: Target) -> None:
-    assert find_pinned(text, kind, PINS, TABLE) == found  # type: ignore[arg-type]
+def test_what_is_pinned_is_found(text: str, kind: PinKind | None, found: Target) -> None:
+    assert find_pinned(text, kind, PINS, TABLE) == found
 
 
 @pytest.mark.parametrize(("text", "said"), [("codex-01a", "2 things"), ("nothing", "is pinned (tabwire pins list)")])

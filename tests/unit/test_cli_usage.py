@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from actors.cli.failures import CommandFailedError
@@ -13,8 +15,8 @@ from schemas.rows import AsOf
 AS_OF = AsOf(epoch="e", position=7, time="2026-11-21T01:00:00Z")
 
 
-def table(**total: object) -> UsageTable:
-    row = UsageRow(key="total", usage=Usage(), **total)  # type: ignore[arg-type]
+def table(**total: Any) -> UsageTable:
+    row = UsageRow(key="total", usage=Usage(), **total)
     return UsageTable(as_of=AS_OF, by="session", rows=(), total=row)
 
 

@@ -7,6 +7,7 @@ import pytest
 from actors.discovery.holdings import find_holdings, open_threads
 from actors.discovery.terms import Declared, Files, Head, HeldFile, Holdings
 from actors.probe.agents import AgentFinding
+from schemas.events.values import ProcessKind
 from schemas.identity import ProcessKey
 
 HOME = "/home/ada/.codex"
@@ -31,8 +32,8 @@ def rollout(
     return HeldFile(path, locked=False, written=written, head=head)
 
 
-def codex(*held: HeldFile, kind: str = "tui", arguments: str = "", stored: dict[str, Head] | None = None) -> Holdings:
-    agent = AgentFinding("codex", kind)  # type: ignore[arg-type]
+def codex(*held: HeldFile, kind: ProcessKind = "tui", arguments: str = "", stored: dict[str, Head] | None = None) -> Holdings:
+    agent = AgentFinding("codex", kind)
     return find_holdings(agent, PROCESS, arguments.split(), Files(held, stored or {}))
 
 
@@ -52,7 +53,7 @@ def test_the_oldest_lock_of_a_tui_is_its_conversation_before_any_prompt() -> Non
 
 
 @pytest.mark.parametrize("kind", ["daemon", "app_server", "mcp"])
-def test_a_server_s_lock_alone_says_nothing_since_any_thread_may_be_a_sub_agent_s(kind: str) -> None:
+def test_a_server_s_lock_alone_says_nothing_since_any_thread_may_be_a_sub_agent_s(kind: ProcessKind) -> None:
     assert codex(lock(OLD), kind=kind) == Holdings()
     assert said(codex(lock(OLD), rollout(OLD), kind=kind)) == {f"codex-{OLD}": [(2, "lock file"), (2, "rollout file")]}
 

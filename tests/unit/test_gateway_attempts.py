@@ -28,7 +28,7 @@ def pool(rules: Failover = Failover(), *pins: Pin, **more: Listing) -> Table:  #
 
 def begun(table: Table | None = None, seen: Seen = Seen("gpt"), owner: str = "", **fields: str) -> Playbook:  # noqa: B008
     first = fields.pop("path", "/v1/responses")
-    play = Playbook(head(first, **fields)).identified()  # type: ignore[arg-type]
+    play = Playbook(head(first, given=fields)).identified()
     return play.then(moves.BodyRead, 10, seen, table or pool(), owner=owner, wall=1_800_000_000.0)
 
 

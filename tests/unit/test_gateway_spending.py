@@ -11,6 +11,7 @@ from actors.gateway import spending as module
 from actors.gateway.spending import GO_ON, Rules, Spender, Spending, below, heard, regrouped, rules_of, verdict
 from schemas.config import Budget, Price
 from schemas.events import BudgetReached, RequestAttributed, RequestCancelled, RequestCompleted, RequestFailed, Timing, Usage
+from schemas.identity import RequestId, SessionId
 from schemas.prices import cost, price_of
 
 TODAY, YESTERDAY = "2026-11-21", "2026-11-20"
@@ -41,12 +42,12 @@ class Book:
     ) -> list[BudgetReached]:
         """Tell a request that costs as many dollars as it has tokens of input."""
         self.number += 1
-        name: Any = f"r{self.number}"
+        name, own = RequestId(f"r{self.number}"), SessionId(session)
         facts = [
-            RequestAttributed(request=name, session=session, agent="codex", cwd=cwd or None),  # type: ignore[arg-type]
+            RequestAttributed(request=name, session=own, agent="codex", cwd=cwd or None),
             RequestCompleted(
                 request=name,
-                session=session,  # type: ignore[arg-type]
+                session=own,
                 provider=provider,
                 status=200,
                 timing=Timing(total_ms=1),
@@ -232,7 +233,8 @@ def test_every_table_has_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     book = Book(budget(session="*", usd=0.5))
     for number in range(20):
         book.request(1, session=f"s{number}", cwd=f"/{number}", day=f"2026-11-{number + 1:02}")
-    heard(book.spending, book.rules, RequestAttributed(request="q", session=None, agent="x", cwd="/"), TODAY, live=True)  # type: ignore[arg-type]
+    last = RequestAttributed(request=RequestId("q"), session=None, agent="x", cwd="/")
+    heard(book.spending, book.rules, last, TODAY, live=True)
     held = book.spending
     assert len(held.total) <= 5
     assert held.total["all:"].usd == 20

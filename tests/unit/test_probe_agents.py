@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.probe.agents import AgentFinding, classify, script_argument
+from schemas.events.values import ProcessKind
 
 CODEX = "/opt/node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex"
 DAEMON = "/home/u/.codex/packages/app-server-daemon/releases/0.169.0-x86_64-unknown-linux-musl/bin/codex"
@@ -43,8 +44,8 @@ NODE = "/usr/bin/node"
         ("/usr/local/bin/codex-x86_64-unknown-linux-musl", ("codex",), "tui"),
     ],
 )
-def test_codex_is_its_native_program_and_its_kind_its_subcommand(exe: str, argv: tuple[str, ...], kind: str) -> None:
-    assert classify(exe, argv, None) == AgentFinding("codex", kind)  # type: ignore[arg-type]
+def test_codex_is_its_native_program_and_its_kind_its_subcommand(exe: str, argv: tuple[str, ...], kind: ProcessKind) -> None:
+    assert classify(exe, argv, None) == AgentFinding("codex", kind)
 
 
 @pytest.mark.parametrize(
@@ -92,9 +93,9 @@ def test_codex_is_its_native_program_and_its_kind_its_subcommand(exe: str, argv:
     ],
 )
 def test_other_agents_are_their_package_or_program(
-    exe: str, argv: tuple[str, ...], script: str | None, agent: str, kind: str
+    exe: str, argv: tuple[str, ...], script: str | None, agent: str, kind: ProcessKind
 ) -> None:
-    assert classify(exe, argv, script) == AgentFinding(agent, kind)  # type: ignore[arg-type]
+    assert classify(exe, argv, script) == AgentFinding(agent, kind)
 
 
 @pytest.mark.parametrize(

@@ -126,11 +126,11 @@ def test_a_window_whose_reset_has_passed_is_open_again() -> None:
 
 def test_what_was_observed_earlier_does_not_replace_what_was_observed_later() -> None:
     story = Story()
-    fact = {"session": "codex-01a1", "file": "f", "offset": 1, "thread": "t", "window": "codex", "minutes": 300}
-    story.tell(TranscriptQuotaObserved(**fact, used_percent=50, at=clock(100)), source=ROLLOUT)  # type: ignore[arg-type]
-    story.tell(TranscriptQuotaObserved(**fact, used_percent=30, at=clock(50)), source=ROLLOUT)  # type: ignore[arg-type]
+    fact: dict[str, Any] = {"session": "codex-01a1", "file": "f", "offset": 1, "thread": "t", "window": "codex", "minutes": 300}
+    story.tell(TranscriptQuotaObserved(**fact, used_percent=50, at=clock(100)), source=ROLLOUT)
+    story.tell(TranscriptQuotaObserved(**fact, used_percent=30, at=clock(50)), source=ROLLOUT)
     assert [row.used_percent for row in shown(story)] == [50.0]
-    story.tell(TranscriptQuotaObserved(**fact, used_percent=60, at=clock(101)), source=ROLLOUT)  # type: ignore[arg-type]
+    story.tell(TranscriptQuotaObserved(**fact, used_percent=60, at=clock(101)), source=ROLLOUT)
     assert [row.used_percent for row in shown(story)] == [60.0]
 
 

@@ -33,7 +33,7 @@ class Hub:
 
     def start(self, *, spawned: str | None = None, **more: Any) -> None:
         own = spawned or self.launch
-        launched = e.LaunchStarted(launch=own, agent=self.agent, process=self.key, cwd="/w")  # type: ignore[arg-type]
+        launched = e.LaunchStarted(launch=LaunchId(own), agent=self.agent, process=self.key, cwd="/w")
         self.story.tell(launched, source=BRIDGES)
         self.say(e.BridgeStarted, agent=self.agent, process=self.key, cwd="/w", spawned=spawned, **more)
 

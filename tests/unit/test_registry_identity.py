@@ -9,19 +9,9 @@ import pytest
 from actors.registry.fold import Limits, State
 from schemas import events as e
 from schemas.events.values import ProcessKind
-from schemas.evidence import Evidence, Rank
+from schemas.evidence import Evidence, Rank, Subject
 from schemas.identity import LaunchId, SessionId, process_id
-from tests.story import (
-    GATEWAY,
-    OTHER_TAB,
-    TAB,
-    Story,
-    header,
-    holder,
-    kernel,
-    process,
-    provisional,
-)
+from tests.story import GATEWAY, OTHER_TAB, TAB, Story, header, holder, kernel, process, provisional
 
 P, Q, DAEMON = process(41), process(42), process(99)
 C, D = SessionId("codex-01a1"), SessionId("codex-01b2")
@@ -66,9 +56,9 @@ def test_rejected_evidence_never_verifies() -> None:
 
 
 @pytest.mark.parametrize("proves", ["terminal", "agent"])
-def test_evidence_about_terminal_or_agent_never_verifies(proves: str) -> None:
+def test_evidence_about_terminal_or_agent_never_verifies(proves: Subject) -> None:
     story = Story()
-    said = Evidence(rank=Rank.KERNEL, kind="x", proves=proves, value="x")  # type: ignore[arg-type]
+    said = Evidence(rank=Rank.KERNEL, kind="x", proves=proves, value="x")
     story.request(C, P, evidence=[said])
     assert story.row(C).verdict == "unverified"
 

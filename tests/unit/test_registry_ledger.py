@@ -81,8 +81,8 @@ def test_what_only_a_transcript_tells_counts_for_the_agents_own_provider() -> No
 def test_changes_of_a_running_total_have_no_id_and_count_each() -> None:
     story = Story()
     for offset in (10, 20):
-        fact = {"session": C, "file": "f", "offset": offset, "thread": "01a1", "response": "", "usage": TEN}
-        story.tell(e.TranscriptUsageRecorded(**fact), source=ROLLOUT)  # type: ignore[arg-type]
+        fact = e.TranscriptUsageRecorded(session=C, file="f", offset=offset, thread="01a1", response="", usage=TEN)
+        story.tell(fact, source=ROLLOUT)
     assert asked(story.state).total.usage.total == 30
     (transcript,) = story.state.transcripts.values()
     assert transcript.unseen is not None

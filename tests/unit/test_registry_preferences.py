@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas import events as e
+from schemas.config import PinKind
 from schemas.identity import LaunchId, SessionId
 from tests.story import CLIENT, TAB, Story, clock, process, provisional
 
@@ -18,8 +19,8 @@ def shown(story: Story, session: str = C) -> tuple[str | None, str | None, str |
     return row.preferred_provider, row.preferred_model, row.routing_provider
 
 
-def placed(kind: str, target: str, provider: str, model: str = "", expires: str = "") -> e.PinPlaced:
-    return e.PinPlaced(kind=kind, target=target, provider=provider, model=model, expires=expires)  # type: ignore[arg-type]
+def placed(kind: PinKind, target: str, provider: str, model: str = "", expires: str = "") -> e.PinPlaced:
+    return e.PinPlaced(kind=kind, target=target, provider=provider, model=model, expires=expires)
 
 
 def test_the_most_specific_pin_is_shown_and_the_next_request_goes_there() -> None:
@@ -35,8 +36,9 @@ def test_the_most_specific_pin_is_shown_and_the_next_request_goes_there() -> Non
     assert shown(story) == ("tab", "m", "tab")
     story.tell(placed("session", C, "own"))
     assert shown(story) == ("own", None, "own")
-    for kind, target in (("session", C), ("terminal", TAB), ("project", "/w/shop"), ("project", "/w")):
-        story.tell(e.PinRemoved(kind=kind, target=target))  # type: ignore[arg-type]
+    pins: tuple[tuple[PinKind, str], ...] = (("session", C), ("terminal", TAB), ("project", "/w/shop"), ("project", "/w"))
+    for kind, target in pins:
+        story.tell(e.PinRemoved(kind=kind, target=target))
     assert shown(story) == (None, None, "usual")
 
 

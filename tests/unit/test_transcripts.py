@@ -163,10 +163,11 @@ def test_an_old_rollout_without_ids() -> None:
         + event("turn_aborted", reason="interrupted")
     )
     assert types(told) == ["seen", "turn_started", "turn_ended", "usage_recorded", "turn_started", "turn_ended"]
+    assert isinstance(told[1], TranscriptTurnStarted)
     assert isinstance(told[2], TranscriptTurnEnded)
     assert isinstance(told[5], TranscriptTurnEnded)
     assert (told[2].outcome, told[5].outcome, told[5].code) == ("completed", "aborted", "interrupted")
-    assert told[1].turn == told[2].turn != told[5].turn  # type: ignore[union-attr]
+    assert told[1].turn == told[2].turn != told[5].turn
     assert isinstance(told[3], TranscriptUsageRecorded)
     assert (told[3].response, told[3].usage.total) == ("", 10)
 
