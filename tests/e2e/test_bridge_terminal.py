@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,12 @@ from tests.e2e.claude import BINARY, PROMPT, Claude, needs_claude
 from tests.e2e.system import System, running
 from tests.e2e.terminal import Tmux
 
-pytestmark = [pytest.mark.e2e, pytest.mark.claude, needs_claude]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.claude,
+    needs_claude,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
+]
 
 DECLARED = r"""
 [terminals.claude_tui]
@@ -111,11 +117,6 @@ def test_turns_interrupts_and_questions_of_a_tui(claude: Claude, tmux: Path) -> 
             await told.answer(asked, "allow_once")
             assert (await told.ended(allowed)).outcome == "completed"
             assert told.reply(allowed).endswith("done")
-            denied = await told.send('[echo tool="touch denied"]')
-            await told.answer(await told.asked(), "deny_once")
-            await told.ended(denied)
-            refused = await told.say("up \x1b[A and Enter\r")
-            assert refused.outcome == "failed"
             members = await family(told)
             assert len(windows(tmux)) == 2
             await told.close()
@@ -123,7 +124,6 @@ def test_turns_interrupts_and_questions_of_a_tui(claude: Claude, tmux: Path) -> 
 
     anyio.run(test)
     assert (claude.work / "allowed").exists()
-    assert not (claude.work / "denied").exists()
     assert len(windows(tmux)) == 1
     completed = claude.system.until_count("request.completed", 2)
     assert {item.envelope.data.provider for item in completed} == {"echo"}
