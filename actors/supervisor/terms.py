@@ -128,13 +128,16 @@ class RetryAsked:
     actor: str
 
 
+What = Tick | Spawned | SpawnFailed | Said | Exited | StopAsked | RetryAsked
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """What happened, when (monotonic seconds), and a random number in [0, 1)."""
 
     at: float
     chance: float
-    what: Tick | Spawned | SpawnFailed | Said | Exited | StopAsked | RetryAsked
+    what: What
 
 
 # ---------------------------------------------------------------------------------------------------- outputs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ STEPS = st.lists(
 START = 1_795_000_000.0
 
 
-def play(rules: Breaker, steps: list[tuple[str, object, object]], start: float = START) -> tuple[Health, float]:
+def play(rules: Breaker, steps: list[tuple[Any, Any, Any]], start: float = START) -> tuple[Health, float]:
     health, at = Health(), start
     for kind, provider, model in steps:
         if kind == "wait":
@@ -37,13 +39,13 @@ def play(rules: Breaker, steps: list[tuple[str, object, object]], start: float =
         elif kind == "chosen":
             health = chosen(health, str(provider), str(model), at)
         else:
-            outcome = Outcome(str(provider), str(model), kind, "why", at + 30 if kind in ("limited", "quota") else None)  # type: ignore[arg-type]
+            outcome = Outcome(str(provider), str(model), kind, "why", at + 30 if kind in ("limited", "quota") else None)
             health, _ = observed(health, rules, outcome, at)
     return health, at
 
 
 @given(RULES, STEPS)
-def test_never_open_without_as_many_failures_in_a_row(rules: Breaker, steps: list[tuple[str, object, object]]) -> None:
+def test_never_open_without_as_many_failures_in_a_row(rules: Breaker, steps: list[tuple[Any, Any, Any]]) -> None:
     in_a_row: dict[str, int] = {}
     most: dict[str, int] = {}
     for kind, provider, model in steps:
@@ -62,7 +64,7 @@ def test_never_open_without_as_many_failures_in_a_row(rules: Breaker, steps: lis
 
 
 @given(RULES, STEPS)
-def test_an_opening_is_never_longer_than_the_longest(rules: Breaker, steps: list[tuple[str, object, object]]) -> None:
+def test_an_opening_is_never_longer_than_the_longest(rules: Breaker, steps: list[tuple[Any, Any, Any]]) -> None:
     health, at = play(rules, steps)
     longest = max(rules.longest_seconds, 0.0)
     for circuit in health.circuits.values():
@@ -72,7 +74,7 @@ def test_an_opening_is_never_longer_than_the_longest(rules: Breaker, steps: list
 
 
 @given(RULES, STEPS, PROVIDERS, MODELS)
-def test_at_most_one_probe_is_out(rules: Breaker, steps: list[tuple[str, object, object]], provider: str, model: str) -> None:
+def test_at_most_one_probe_is_out(rules: Breaker, steps: list[tuple[Any, Any, Any]], provider: str, model: str) -> None:
     health, at = play(rules, steps)
     if standing(health, provider, model, at):
         return
@@ -84,7 +86,7 @@ def test_at_most_one_probe_is_out(rules: Breaker, steps: list[tuple[str, object,
 
 @given(RULES, STEPS, st.floats(7, 1e6), PROVIDERS, MODELS)  # by more than is put right, also a second later
 def test_a_clock_that_is_put_back_shuts_nobody_out(
-    rules: Breaker, steps: list[tuple[str, object, object]], back: float, provider: str, model: str
+    rules: Breaker, steps: list[tuple[Any, Any, Any]], back: float, provider: str, model: str
 ) -> None:
     health, at = play(rules, [step for step in steps if step[0] != "wait"])
     assert standing(health, provider, model, at - back) == ""
@@ -94,7 +96,7 @@ def test_a_clock_that_is_put_back_shuts_nobody_out(
 
 
 @given(RULES, STEPS)
-def test_what_is_saved_is_what_is_read(rules: Breaker, steps: list[tuple[str, object, object]]) -> None:
+def test_what_is_saved_is_what_is_read(rules: Breaker, steps: list[tuple[Any, Any, Any]]) -> None:
     health, _ = play(rules, steps)
     assert msgspec.json.decode(msgspec.json.encode(health), type=Health) == health
     again = revived(health)
@@ -111,8 +113,7 @@ def test_it_is_bounded_and_what_is_open_stays_longest(rules: Breaker, more: int)
     for _ in range(rules.failures):
         health, _ = observed(health, rules, Outcome("a", "open", "failed"), START)
     for number in range(KEPT + more):
-        kind = "failed" if number % 2 else "limited"
-        outcome = Outcome("a", f"m{number}", kind, "", START + 9)  # type: ignore[arg-type]
+        outcome = Outcome("a", f"m{number}", "failed" if number % 2 else "limited", "", START + 9)
         health, _ = observed(health, Breaker(failures=9), outcome, START)
     assert len(health.circuits) <= KEPT
     assert len(health.blocks) <= KEPT
@@ -120,6 +121,6 @@ def test_it_is_bounded_and_what_is_open_stays_longest(rules: Breaker, more: int)
 
 
 @given(RULES, STEPS)
-def test_the_callers_own_mistakes_move_nothing(rules: Breaker, steps: list[tuple[str, object, object]]) -> None:
+def test_the_callers_own_mistakes_move_nothing(rules: Breaker, steps: list[tuple[Any, Any, Any]]) -> None:
     health, _ = play(rules, [step for step in steps if step[0] in ("neutral", "chosen", "wait", "ok")])
     assert health == Health()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +25,7 @@ from actors.supervisor.terms import (
     StopAsked,
     Terminate,
     Tick,
+    What,
 )
 
 ACTORS = ("broker", "registry", "gateway")
@@ -49,8 +52,8 @@ class World:
         self.done = False
         self.doomed: set[str] = set()
 
-    def give(self, what: object, chance: float) -> None:
-        self.state, outputs = step(self.state, Input(self.now, chance, what))  # type: ignore[arg-type]
+    def give(self, what: What, chance: float) -> None:
+        self.state, outputs = step(self.state, Input(self.now, chance, what))
         for output in outputs:
             assert not self.done or not isinstance(output, Spawn | Terminate | Kill)
             if isinstance(output, Spawn):
@@ -69,7 +72,7 @@ class World:
                 assert not self.alive
                 self.done = True
 
-    def move(self, kind: str, actor: str, detail: object, chance: float) -> None:
+    def move(self, kind: str, actor: str, detail: Any, chance: float) -> None:
         if kind == "tick":
             self.give(Tick(), chance)
         elif kind == "stop":
@@ -84,11 +87,11 @@ class World:
             assert before == self.state
         elif actor in self.alive:
             if kind == "say":
-                self.give(Said(actor, self.alive[actor], detail), chance)  # type: ignore[arg-type]
+                self.give(Said(actor, self.alive[actor], detail), chance)
             else:
                 incarnation = self.alive.pop(actor)
                 self.doomed.discard(actor)
-                self.give(Exited(actor, incarnation, detail), chance)  # type: ignore[arg-type]
+                self.give(Exited(actor, incarnation, detail), chance)
 
     def check(self) -> None:
         for child in self.state.children:
@@ -100,7 +103,7 @@ class World:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(MOVES, st.floats(0, 4), st.floats(0, 1, exclude_max=True)), max_size=60))
-def test_the_rules_hold(moves: list[tuple[tuple[str, str, object], float, float]]) -> None:
+def test_the_rules_hold(moves: list[tuple[tuple[str, str, Any], float, float]]) -> None:
     world = World()
     for (kind, actor, detail), passed, chance in moves:
         world.now += passed
@@ -111,7 +114,7 @@ def test_the_rules_hold(moves: list[tuple[tuple[str, str, object], float, float]
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(MOVES, st.floats(0, 4), st.floats(0, 1, exclude_max=True)), max_size=30))
 def test_a_stop_always_ends_within_its_budget_even_if_no_child_cooperates(
-    moves: list[tuple[tuple[str, str, object], float, float]],
+    moves: list[tuple[tuple[str, str, Any], float, float]],
 ) -> None:
     world = World()
     for (kind, actor, detail), passed, chance in moves:

@@ -23,6 +23,7 @@ from actors.supervisor.terms import (
     StopAsked,
     Terminate,
     Tick,
+    What,
 )
 from schemas.events import ActorExited, ActorFailed, ActorReady, ActorStarted
 
@@ -43,8 +44,8 @@ class Play:
         self.facts: list[Publish] = []
         self.give(Tick())
 
-    def give(self, what: object, chance: float = 0.5) -> list[Output]:
-        self.state, outputs = step(self.state, Input(self.now, chance, what))  # type: ignore[arg-type]
+    def give(self, what: What, chance: float = 0.5) -> list[Output]:
+        self.state, outputs = step(self.state, Input(self.now, chance, what))
         self.facts += [output for output in outputs if isinstance(output, Publish)]
         orders = [output for output in outputs if not isinstance(output, Publish)]
         self.orders += orders

@@ -16,7 +16,7 @@ from actors.supervisor.log_file import LogFile
 from actors.supervisor.process import lines
 from actors.supervisor.status import system_status
 from actors.supervisor.supervision import begin, step
-from actors.supervisor.terms import ChildSpec, Input, Said, Spawned, Tick
+from actors.supervisor.terms import ChildSpec, Input, Said, Spawned, Tick, What
 from schemas.config import Config, Provider
 
 
@@ -116,9 +116,9 @@ def test_lines_that_are_too_long_are_cut_and_the_next_is_whole() -> None:
 def test_the_status_names_addresses_and_who_waits_for_whom() -> None:
     state = begin((ChildSpec(actor="broker"), ChildSpec(actor="gateway"), ChildSpec(actor="echo")), 0.0)
 
-    def give(what: object) -> None:
+    def give(what: What) -> None:
         nonlocal state
-        state, _ = step(state, Input(1.0, 0.5, what))  # type: ignore[arg-type]
+        state, _ = step(state, Input(1.0, 0.5, what))
 
     give(Tick())
     give(Spawned("broker", 1, 11, "x"))
