@@ -91,6 +91,10 @@ class Drawn(_Line, tag="drawn", frozen=True, kw_only=True, gc=False):
     bell: bool = False
 
 
+class Closed(_Line, tag="closed", frozen=True, kw_only=True, gc=False):
+    """Somebody closed the window; the host ends its program, and itself, behind this line."""
+
+
 class Exited(_Line, tag="exited", frozen=True, kw_only=True, gc=False):
     """The program has ended, negative for a signal; the host ends behind this line."""
 
@@ -99,7 +103,7 @@ class Exited(_Line, tag="exited", frozen=True, kw_only=True, gc=False):
 
 Ask = Type | Press | Resize
 Down = Open | Ask
-Up = Opened | Drawn | Exited
+Up = Opened | Drawn | Closed | Exited
 
 _DOWN: msgspec.json.Decoder[Down] = msgspec.json.Decoder(Down)
 _UP: msgspec.json.Decoder[Up] = msgspec.json.Decoder(Up)

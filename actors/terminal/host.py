@@ -26,6 +26,7 @@ from typing import Final
 from actors.runtime import exits
 from actors.terminal.contract import (
     MAX_DOWN,
+    Closed,
     Drawn,
     Exited,
     Open,
@@ -57,7 +58,11 @@ _TERM: Final = {"pty": "xterm-256color", "tmux": "screen-256color"}
 
 
 class _Gone(Exception):  # noqa: N818 - no error
-    """Who drives, or who looked on, has left: hang up."""
+    """Who drives has left: hang up."""
+
+
+class _Shut(_Gone):
+    """The window was closed: hang up, and say so."""
 
 
 def run_terminal() -> int:
@@ -140,7 +145,10 @@ class _Host:
         except (_Gone, TerminalContractError, BrokenPipeError) as error:
             if isinstance(error, TerminalContractError):
                 sys.stderr.write(f"{error}\n")
+            if isinstance(error, _Shut):
+                self._tell(Closed())
             self._hang_up()
+            self._last_words()
             return exits.OK
         finally:
             self._program.signal(signal.SIGKILL)
@@ -261,7 +269,7 @@ class _Host:
         except OSError:
             said = b""
         if not said:
-            raise _Gone
+            raise _Shut
         self._keyed += said
         while (taken := self._keyed_once(self._keyed)) > 0:
             self._keyed = self._keyed[taken:]
@@ -288,7 +296,7 @@ class _Host:
         except BlockingIOError:
             return
         except OSError as error:
-            raise _Gone from error
+            raise _Shut from error
 
     # ------------------------------------------------------------------------------------------------ the end
 
@@ -301,12 +309,19 @@ class _Host:
         self._draw(last=True)
         code: int = self._program.poll() or 0
         self._tell(Exited(code=code))
+        self._last_words()
+        return code if code >= 0 else _SIGNALLED - code
+
+    def _last_words(self) -> None:
+        """Let what was told be read, but do not wait for it for ever."""
         until = time.monotonic() + LAST_WORDS
         with selectors.DefaultSelector() as selector:
             selector.register(1, selectors.EVENT_WRITE)
             while self._unwritten and time.monotonic() < until and selector.select(until - time.monotonic()):
-                self._flush()
-        return code if code >= 0 else _SIGNALLED - code
+                try:
+                    self._flush()
+                except BrokenPipeError:
+                    return
 
     def _hang_up(self) -> None:
         """End the program as a terminal does that is closed, and then for certain."""

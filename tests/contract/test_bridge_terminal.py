@@ -119,7 +119,7 @@ def test_a_shell_gets_its_lines_as_a_paste_and_says_its_end(tmp_path: Path) -> N
         assert bridge.say("echo one\necho two", "t1")[0].endswith("one\ntwo")
         bridge.ask(Send, turn="t2", text="echo bye; exit 7")
         assert bridge.line(TurnEnded, lambda piece: piece.turn == "t2").outcome == "failed"
-        assert "exited with 7; its last rows: " in bridge.line(FailureTold).message
+        assert "mine: exited with 7; its last rows: " in bridge.line(FailureTold).message
         assert bridge.line(Over).code == "agent_exited"
 
 

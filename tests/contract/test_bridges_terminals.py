@@ -1,4 +1,4 @@
-"""A hub whose configuration declares a terminal: its agent is listed, driven by a real bridge, not taken up without its past."""
+"""A hub whose configuration declares a terminal: its agent is listed, driven by a real bridge, and not taken up again."""
 
 from __future__ import annotations
 

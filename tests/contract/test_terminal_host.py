@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.terminal.contract import Drawn, Exited, Opened, Press, Resize, Type
+from actors.terminal.contract import Closed, Drawn, Exited, Opened, Press, Resize, Type
 from tests.contract.actor_process import ended
 from tests.contract.terminal_scene import Host
 from tests.e2e.terminal import Tmux
@@ -173,6 +173,7 @@ def test_a_closed_window_ends_the_program_and_a_killed_host_its_window(tmp_path:
         view = tmux.pid("tabwire-x")
         if way == "window":
             tmux.close("tabwire-x")
+            host.line(Closed)
         else:
             host.process.kill()
         assert ended(program.pid, 5.0)

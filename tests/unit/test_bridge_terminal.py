@@ -10,7 +10,7 @@ from actors.bridge import adapter as seam
 from actors.bridge.terminal.page import Page, turned
 from actors.bridge.terminal.protocol import ENTER_LATEST, MAX_OPENINGS, READY_SECONDS
 from actors.launch.plan import LaunchRefusedError
-from actors.terminal.contract import Drawn, Exited, Opened, decode_up
+from actors.terminal.contract import Closed, Drawn, Exited, Opened, decode_up
 from schemas.content import FailureTold, TextEnded, TurnEnded
 from schemas.terminals import Opening, Question, Terminal
 from tests.bridge.terminal_play import TOKEN, Play, beginning
@@ -380,7 +380,14 @@ def test_its_end_is_told_with_its_last_rows() -> None:
     assert play.text() == "bye\nreally"
     (failed,) = play.said(seam.Fail)
     assert (failed.code, failed.resumable) == ("agent_exited", True)
-    assert failed.message == "agent exited with 3; its last rows: >>> quit / bye / really"
+    assert failed.message == "agent: exited with 3; its last rows: >>> quit / bye / really"
+
+
+@pytest.mark.parametrize("line", [Closed(), Exited(code=0)])
+def test_what_ended_by_somebody_s_wish_is_not_started_again(line: Closed | Exited) -> None:
+    play = calculator()
+    play.line(line)
+    assert [one.resumable for one in play.said(seam.Fail)] == [False]
 
 
 def test_the_first_turn_says_where_its_window_is() -> None:

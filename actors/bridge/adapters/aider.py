@@ -2,7 +2,7 @@
 
 Facts, tried with aider 0.86.2:
 
-- Its prompt is a row that ends with ``>`` and nothing behind it (``>``, ``ask>``, ``architect>``); there is none while it works.
+- Its prompt is a row that ends with ``>`` and nothing behind it (``>``, ``ask>``, ``architect>``); none while it works.
 - Multi-line messages are pasted; it is ready again when the prompt is, whatever it did meanwhile (edits, lints, retries).
 - Each question ends with ``(Y)es/(N)o … [Yes]:``. A second Ctrl-C at its prompt would end it; one stops a reply.
 - It reaches OpenAI's models by ``OPENAI_API_BASE`` and Anthropic's by ``ANTHROPIC_API_BASE``. Its requests name no

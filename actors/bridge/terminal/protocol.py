@@ -31,6 +31,7 @@ from actors.bridge.terminal.page import turned
 from actors.bridge.terminal.patterns import Typed
 from actors.bridge.terminal.state import Asked, State, Turn
 from actors.terminal.contract import (
+    Closed,
     Down,
     Drawn,
     Exited,
@@ -105,8 +106,11 @@ class _Step:
                 self._wait("quiet", self.state.terminal.settle_seconds)
             case Drawn():
                 self._drawn(line)
+            case Closed():
+                self._over("its window was closed", resumable=False)
             case Exited(code=code):
-                self._exited(code)
+                how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
+                self._over(how, resumable=self.state.phase != "opening" and code != 0)
 
     def _drawn(self, drawn: Drawn) -> None:
         state = self.state
@@ -126,15 +130,13 @@ class _Step:
             seen = turn.seen or at_work or patterns.over(state.patterns, self.state.page, turn.typed)
             self._turn(changed=True, seen=seen)
 
-    def _exited(self, code: int) -> None:
-        """Say what it said last: a terminal has no other place for it."""
+    def _over(self, how: str, *, resumable: bool) -> None:
+        """Say what it said last: a terminal has no other place for it. What ended by its own or somebody's wish stays so."""
         last = patterns.shown((*self.state.page.past, *self.state.page.rows))[-_WORDS:]
-        how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
         said = f"; its last rows: {' / '.join(row.strip() for row in last)}" if last else ""
         if self.state.phase == "working":
             self._look(final=True)
-        running = self.state.phase != "opening"
-        self._give(seam.Fail(code="agent_exited", message=f"{self.state.name} {how}{said}", resumable=running))
+        self._give(seam.Fail(code="agent_exited", message=f"{self.state.name}: {how}{said}", resumable=resumable))
 
     def _passed(self, name: str) -> None:
         turn, phase = self.state.turn, self.state.phase
