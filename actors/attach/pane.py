@@ -111,9 +111,10 @@ class Pane:
 
     def _check(self, *wanted: str) -> None:
         attach = self._attach
-        server, shell, mode, dead = self._tmux("display-message", "-p", "-t", attach.pane, _FORM).split()
-        if int(server) != attach.server or dead != "0":
-            raise NotGivenError("its pane is gone")
+        told = self._tmux("display-message", "-p", "-t", attach.pane, _FORM).split()
+        if len(told) != len(_FORM.split()) or told[0] != str(attach.server) or told[3] != "0":
+            raise NotGivenError("its pane is gone")  # of one that is not there tmux tells nothing, and no error
+        _, shell, mode, _ = told
         try:
             key = self._probe.identify(int(shell))
             inside = key == attach.process or self._probe.is_descendant(attach.process, key)
