@@ -45,6 +45,7 @@ from actors.terminal.window import HEAD, SIZE, SIZED, TYPED, WindowError, open_w
 from schemas.keys import typed
 
 FRAME_SECONDS: Final = 0.025
+UNHELD_SECONDS: Final = 0.2
 FAREWELL: Final = 0.25
 HANGUP: Final = 0.2
 LADDER: Final = FAREWELL + HANGUP
@@ -162,7 +163,7 @@ class _Host:
             selector.register(0, selectors.EVENT_READ, self._read_orders)
             selector.register(ended, selectors.EVENT_READ, lambda: os.read(ended, _CHUNK))
             events = selectors.EVENT_WRITE if self._program.waiting else 0
-            if len(self._unseen) < MAX_VIEWED:
+            if len(self._unseen) < MAX_VIEWED and not self._program.unheld:
                 events |= selectors.EVENT_READ
             if events:
                 selector.register(self._program, events, self._of_the_program)
@@ -173,10 +174,17 @@ class _Host:
                 selector.register(self._view, both, self._of_the_view)
             for key, _ in selector.select(self._patience()):
                 key.data()
+        if self._program.unheld:
+            self._of_the_program()
         self._draw()
 
     def _patience(self) -> float | None:
-        """Return how long may be waited: until the screen is to be told, where it can be."""
+        """Return how long may be waited: until the screen is to be told, where it can be.
+
+        A program that has let go of its terminal may take it again: that can only be looked for.
+        """
+        if self._program.unheld:
+            return UNHELD_SECONDS
         if not self._changed or self._unwritten:
             return None
         return max(0.0, self._drawn_at + FRAME_SECONDS - time.monotonic())

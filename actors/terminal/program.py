@@ -42,6 +42,7 @@ class Program:
     def __init__(self, argv: Sequence[str], columns: int, rows: int, terminal: str) -> None:
         self._master, slave = os.openpty()
         self._waiting = bytearray()
+        self.unheld = False
         try:
             self.resize(columns, rows)
             self._process = subprocess.Popen(  # noqa: S603 - the user's program
@@ -83,10 +84,14 @@ class Program:
         return self._process.poll()
 
     def read(self) -> bytes:
-        """Return what it wrote; nothing when there is nothing, or nothing more."""
+        """Return what it wrote; nothing when there is nothing, or (``unheld``) nobody has the terminal open."""
+        self.unheld = False
         try:
             return os.read(self._master, _CHUNK)
-        except OSError:  # EIO: nobody has the terminal open any more
+        except BlockingIOError:
+            return b""
+        except OSError:  # EIO
+            self.unheld = True
             return b""
 
     def write(self, data: bytes) -> bool:

@@ -116,6 +116,19 @@ def test_who_ignores_everything_ends_with_the_terminal() -> None:
         assert ended(program.pid, 1.0)
 
 
+def test_a_program_may_let_go_of_its_terminal_and_take_it_again() -> None:
+    steps = (
+        "name = os.ttyname(0)",
+        "[os.close(n) for n in range(3)]",
+        "time.sleep(1)",
+        "os.write(os.open(name, os.O_RDWR), b'back')",
+    )
+    with Host(*python(f"import os, time; print('here', flush=True); {'; '.join(steps)}; time.sleep(600)")) as host:
+        host.shows("here")
+        host.shows("back")
+        assert host.hang_up() == 0
+
+
 def test_a_farewell_lets_a_program_end_by_itself(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     wait = f"import sys; print('here', flush=True); sys.stdin.read(); open({str(kept)!r}, 'w').write('saved')"
