@@ -11,9 +11,24 @@ from actors.bridge.terminal.declared import Declared, declared
 from actors.launch.plan import Door
 from actors.terminal.contract import Drawn, Opened, Press, Type, Up, decode_down, encode_line
 from actors.terminal.screen import Screen
-from schemas.content import Piece, TextAdded
-from schemas.terminals import Terminal
+from schemas.content import Piece, TextAdded, TurnEnded
+from schemas.terminals import Question, Terminal
 
+CALCULATOR = Terminal(program="calc", ready="^>>>$", columns=40, rows=8)
+ASKS = Question(pattern=r"^Run it\?$", yes="y", no="n")
+TUI = Terminal(
+    program="tui",
+    ready="^[|] >$",
+    busy="esc to stop",
+    reply="^[*] ",
+    leave_out=("^-+$",),
+    questions=(Question(pattern=r"^Run it\?", yes="1", always="2", no="Escape", tool="shell"),),
+    interrupt="Escape",
+    clear="/new",
+    columns=40,
+    rows=12,
+)
+BOX = "----------\r\n| >\r\n----------"
 TOKEN = "a-token-of-the-launch-a-token-of-the-launch"
 _T = TypeVar("_T")
 
@@ -99,3 +114,27 @@ class Play:
     @property
     def pieces(self) -> list[Piece]:
         return [output.piece for output in self.outputs if isinstance(output, seam.Say)]
+
+
+def calculator() -> Play:
+    """Return one that is at its prompt."""
+    play = Play(CALCULATOR)
+    play.draw(">>> ")
+    play.settle()
+    return play
+
+
+def tui(terminal: Terminal = TUI) -> Play:
+    play = Play(terminal)
+    play.draw(f"Welcome\r\n{BOX}\x1b[2A\x1b[4G")
+    play.settle()
+    return play
+
+
+def repaint(play: Play, *rows: str) -> None:
+    """Let a program draw its whole screen anew."""
+    play.draw("\x1b[2J\x1b[H" + "\r\n".join(rows))
+
+
+def ended(play: Play) -> list[TurnEnded]:
+    return play.said(TurnEnded)
