@@ -26,6 +26,7 @@ from schemas.attachment import Attachment
 from schemas.identity import ProcessKey
 from schemas.rows import SessionRow
 
+SHOWN_TURNS: Final = 10
 TMUX_SECONDS: Final = 5.0
 PATIENCE: Final = 7 * 86_400.0
 """Seconds: the user is asked in the agent's own terminal too, so that no silence of ours may deny anything."""
@@ -50,7 +51,16 @@ async def attach(hub: Hub, prefix: str) -> Session:
         way = choose(await anyio.to_thread.run_sync(partial(_look, hub.probe, row)))
     except NoChannelError as error:
         raise RefusedError(error.code, error.reason) from error
-    return _joined(hub, row) or _begin(hub, row, way)
+    turns = await _told_before(row)
+    return _joined(hub, row) or _begin(hub, row, way, turns)
+
+
+async def _told_before(row: SessionRow) -> int:
+    """Count the completed turns that whoever joins is shown first."""
+    try:
+        return len((await pasts.show(pasts.of_row(row), limit=SHOWN_TURNS, before="")).turns)
+    except RefusedError:
+        return 0  # its transcript cannot be read: what comes from now on is told all the same
 
 
 def _joined(hub: Hub, row: SessionRow) -> Session | None:
@@ -85,7 +95,7 @@ def _not_there(probe: Probe, process: ProcessKey, socket: str, server: int, pane
     return "" if there else f"its pane {pane} of tmux runs something else by now"
 
 
-def _begin(hub: Hub, row: SessionRow, way: Attachment) -> Session:
+def _begin(hub: Hub, row: SessionRow, way: Attachment, turns: int) -> Session:
     """Let the session begin as what it is: it keeps its id, and there is no launch of ours."""
     check_room(hub, hub.config)
     launch, now, conversation = new_launch(), hub.now(), (row.conversation or "").partition(":")[2]
@@ -108,6 +118,7 @@ def _begin(hub: Hub, row: SessionRow, way: Attachment) -> Session:
         patience=PATIENCE,
         conversation=conversation,
         transcript=row.transcript or "",
+        turns=turns,
         provider=row.routing_provider or "",
         model=row.served_model or row.requested_model or "",
     )

@@ -69,7 +69,7 @@ async def known(hub: Hub, prefix: str) -> Known:
     except AmbiguousBridgeError as error:
         raise RefusedError("ambiguous", str(error)) from error
     except UnknownBridgeError:
-        return _of_row(await listed(hub, prefix))
+        return of_row(await listed(hub, prefix))
 
 
 async def listed(hub: Hub, prefix: str) -> SessionRow:
@@ -180,7 +180,8 @@ def _of_driven(session: Session) -> Known:
     )
 
 
-def _of_row(row: SessionRow) -> Known:
+def of_row(row: SessionRow) -> Known:
+    """Return a session as the registry knows it."""
     conversation = "" if row.conversation is None else row.conversation.partition(":")[2]
     return Known(
         session=row.session,

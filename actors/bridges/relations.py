@@ -60,7 +60,9 @@ async def start_review(hub: Hub, command: ReviewSession) -> Session:
     if not parent.cwd:
         raise RefusedError("invalid", f"{parent.session}: the folder that it worked in is not known")
     wish = Wish(agent=command.agent, cwd=parent.cwd, provider=command.provider, model=command.model, environ=command.environ)
-    if parent.driven is not None:  # what its agent needed to be found and to work here, a reviewer may need too
+    if (
+        parent.driven is not None and parent.driven.wish.attach is None
+    ):  # what its agent needed to be found and to work here, a reviewer may need too
         own = parent.driven.wish
         environ = {**command.environ, **own.environ}
         wish = replace(wish, environ=environ, program=own.program if own.agent == command.agent else "")

@@ -12,6 +12,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from actors.transcripts.pieces import prompt_of
+from schemas.commands.bridges import ShowHistory
 from schemas.content import ApprovalRequested, ApprovalResolved, Ended, TurnEnded, TurnStarted
 from tests.e2e.attached import Person, joined
 from tests.e2e.cases import Tui, own_codex, rows_when
@@ -62,6 +64,8 @@ def test_a_conversation_of_the_shared_daemon_is_talked_to_from_both_sides(codex:
         async with joined(system, thread[:13]) as told:
             row = await told.row()
             assert (row.session, row.attached, row.conversation) == (session, "app-server", thread)
+            past = (await told.ask(ShowHistory(session=told.launch))).turns
+            assert ([prompt_of(turn) for turn in past], row.turns) == (["first"], 1)
             assert (await told.say("from the side")).outcome == "completed"
             await person.sees("You said: from the side")
 
