@@ -3,7 +3,9 @@
 Facts, all tried with Codex 0.169.0: a TUI without a daemon takes a queued message at once when it is idle (within about two
 seconds), else behind its turn; text arrives as it is, control characters too. It needs the conversation on disk, that is a
 first prompt. With nobody running the message would wait for the next one to come: whoever asks looks whether the process lives.
-It starts no daemon. A turn cannot be stopped by it, nor a question answered. Must not know transcripts, nor the bridge.
+It starts no daemon. The text is an argument, there is no other way: for the tenth
+of a second that the command takes, other users of the computer can see it. A turn cannot be stopped by it, nor a question
+answered. Must not know transcripts, nor the bridge.
 """
 
 from __future__ import annotations
