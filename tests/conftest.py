@@ -16,11 +16,12 @@ settings.register_profile("explore")
 settings.register_profile("fixed", derandomize=True)
 settings.load_profile("fixed")
 
-# Tests that start what is or looks like an agent, or that look at all processes.
+# Tests that start what is or looks like an agent, or that look at all processes; and those beside them that do neither.
 OF_THE_WHOLE_COMPUTER: Final = (
-    *("e2e", "faults", "windows"),
+    *("e2e", "faults/test_discovery", "faults/test_system"),
     *(f"contract/test_{name}" for name in ("discovery", "gateway_hooks", "gateway_identity", "probe")),
 )
+BY_THEMSELVES: Final = ("e2e/test_remote", "e2e/test_up_again")
 
 
 @pytest.fixture
@@ -51,6 +52,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             place = nodeid.partition("::")[0].removeprefix("tests/")
-            return "the whole computer" if place.startswith(OF_THE_WHOLE_COMPUTER) else place
+            alone = place.startswith(OF_THE_WHOLE_COMPUTER) and not place.startswith(BY_THEMSELVES)
+            return "the whole computer" if alone else place
 
     return Scheduling(config, log)

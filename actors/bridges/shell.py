@@ -77,7 +77,7 @@ from schemas.identity import LaunchId, ProcessKey, SessionId
 TICK_SECONDS: Final = 0.5
 LATE_SECONDS: Final = 2.0
 PUBLISH_SECONDS: Final = 1.0
-STARTING: Final = 4  # bridges that are being started at one time
+STARTING: Final = max(2, os.cpu_count() or 0)  # bridges that are being started at one time, until they say something
 RESUMING: Final = 4  # sessions of before that are being taken up at one time
 RESUME_SECONDS: Final = 20.0
 PREDECESSOR_SECONDS: Final = 3.0
@@ -129,6 +129,7 @@ class Hub:
         self._asks = 0
         self.lull = Lull()
         self._starting = anyio.CapacityLimiter(STARTING)
+        self._being_started: set[LaunchId] = set()
         self.keeping = Keeping(actor.paths, self.sessions, actor.log)
         self.launches = Launches(actor.paths, probe, self.sessions)
         self._changed = anyio.Event()
@@ -235,11 +236,13 @@ class Hub:
         code: int | None = None
         try:
             async with contextlib.AsyncExitStack() as stack:
-                async with self._starting:
-                    await self.lull.come()
-                    await self.keeping.saved(launch)
-                    process = await stack.enter_async_context(bridge.running())
-                    begin, spawned = await self._launched(self.sessions[launch], process.pid)
+                await self._starting.acquire_on_behalf_of(launch)
+                self._being_started.add(launch)
+                stack.callback(self._started, launch)
+                await self.lull.come()
+                await self.keeping.saved(launch)
+                process = await stack.enter_async_context(bridge.running())
+                begin, spawned = await self._launched(self.sessions[launch], process.pid)
                 bridge.write(begin)
                 self.take(launch, spawned)
                 code = await bridge.listen(process)
@@ -253,7 +256,14 @@ class Hub:
         self.take(launch, Gone(code, bridge.broken) if started else NotSpawned(bridge.broken))
 
     def _heard(self, launch: LaunchId, line: Up) -> None:
+        self._started(launch)
         self.take(launch, Came(line))
+
+    def _started(self, launch: LaunchId) -> None:
+        """Let another bridge be started: this one has loaded what it needs, or is gone."""
+        if launch in self._being_started:
+            self._being_started.discard(launch)
+            self._starting.release_on_behalf_of(launch)
 
     async def _launched(self, session: Session, pid: int) -> tuple[Begin, Spawned]:
         """Record the launch of a bridge, so that what it starts may come to the gateway, and tell it before anything does.
