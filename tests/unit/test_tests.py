@@ -35,8 +35,5 @@ def test_nothing_is_imported_from_a_test() -> None:
 def test_what_sees_the_whole_computer_is_there() -> None:
     """A test that is moved must be named again, or it runs beside others that it sees (``tests/conftest.py``)."""
     files = [str(file.relative_to(TESTS)) for file in TESTS.rglob("test_*.py")]
-    assert [
-        name
-        for name in (*conftest.OF_THE_WHOLE_COMPUTER, *conftest.BY_THEMSELVES)
-        if not any(file.startswith(name) for file in files)
-    ] == []
+    named = (*conftest.OF_THE_WHOLE_COMPUTER, *conftest.BY_THEMSELVES)
+    assert [name for name in named if not any(file.startswith(name) for file in files)] == []
