@@ -1,8 +1,8 @@
 """A lull: nobody is asking for a session just now, so that what was asked for may begin.
 
-To start an agent takes a processor for a second and more, to answer that it will be started a millisecond. So answers go first:
-who asks for many sessions has all their names before the first agent runs. A lull never keeps a start for longer than
-``LONGEST_SECONDS``, however many more are asked for. Must not know sessions.
+To load a bridge takes 0.2 s of a processor, and then its agent begins; to answer that it will be started takes a few
+milliseconds. So answers go first: who asks for many sessions at once has all their names before the first agent runs. A lull
+never keeps a start for longer than ``LONGEST_SECONDS``, however many more are asked for. Must not know sessions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How long a provider is waited for: until the head of its answer, then between the pieces of it. Pure.
+"""How long a provider is waited for: until the head of its answer, then between the pieces of it.
 
-Times come in as arguments; a time of 0 says that nothing is waited for.
+Reads no clock: times come in as arguments. A time of 0 says that nothing is waited for.
 """
 
 from __future__ import annotations
