@@ -1,12 +1,16 @@
-"""A tmux server of the test's own: panes are opened, typed into and read, and end with the block."""
+"""A tmux server of the test's own: panes are opened, typed into and read, and end with the block.
+
+A failure inside the block carries what every pane shows, and what those showed last that are gone.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,12 +22,16 @@ class Tmux:
     """One tmux server on a private socket, with no configuration of the user's."""
 
     def __init__(self, socket: Path) -> None:
+        self.socket = socket
         self._base = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        self._seen: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self.note(error)
         subprocess.run([*self._base, "kill-server"], capture_output=True, timeout=10, check=False)
 
     def _run(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
@@ -45,13 +53,39 @@ class Tmux:
         """Close a session with its windows, as a person does."""
         self._run("kill-session", "-t", session)
 
+    def sessions(self) -> list[str]:
+        """Return the names of its sessions, whoever opened them."""
+        return self._run("list-sessions", "-F", "#{session_name}").split()
+
     def pid(self, pane: str) -> int:
         """Return the process that was started in a pane."""
         return int(self._run("display-message", "-p", "-t", pane, "#{pane_pid}"))
 
     def screen(self, pane: str, *, styled: bool = False) -> str:
         """Return what a pane shows now."""
-        return self._run("capture-pane", "-p", "-t", pane, *(["-e"] if styled else []))
+        shown = self._run("capture-pane", "-p", "-t", pane, *(["-e"] if styled else []))
+        self._seen[pane] = shown
+        return shown
+
+    def note(self, error: BaseException) -> None:
+        """Add to a failure what the panes show, whoever opened them; of those that are gone, what was seen last."""
+        here: list[str] = []
+        with contextlib.suppress(subprocess.SubprocessError):  # the server may have gone with its last pane
+            here = self._run("list-panes", "-a", "-F", "#{pane_id}").split()
+            for pane in here:
+                self.screen(pane)
+        for pane, shown in self._seen.items():
+            when = "shows" if pane in here else "is gone; seen last"
+            error.add_note(f"pane {pane} {when}:\n{shown.rstrip()}")
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what the panes show at a failure inside a block, before anything at its end closes them."""
+        try:
+            yield
+        except BaseException as error:
+            self.note(error)
+            raise
 
     def type(self, pane: str, text: str) -> None:
         """Type text as a person would, with no key behind it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -53,17 +52,17 @@ tool = "Bash"
 
 
 @pytest.fixture(scope="module")
-def tmux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Run a tmux server as the user's; return its socket."""
+def tmux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tmux]:
+    """Run a tmux server as the user's."""
     socket = tmp_path_factory.mktemp("tmux") / "socket"
     with Tmux(socket) as server:
         server.open("sleep 600", dict(os.environ), socket.parent)
-        yield socket
+        yield server
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, tmux: Path) -> Iterator[System]:
-    config = DECLARED.format(program=BINARY, socket=tmux, prompt=PROMPT)
+def system(tmp_path_factory: pytest.TempPathFactory, tmux: Tmux) -> Iterator[System]:
+    config = DECLARED.format(program=BINARY, socket=tmux.socket, prompt=PROMPT)
     with running(tmp_path_factory.mktemp("tabwire") / "home", config) as system:
         yield system
 
@@ -79,17 +78,13 @@ def claude(tmp_path: Path, system: System) -> Claude:
 
 
 @asynccontextmanager
-async def driven(claude: Claude) -> AsyncIterator[Told]:
+async def driven(claude: Claude, tmux: Tmux) -> AsyncIterator[Told]:
     home = str(claude.folder)
     login = {"ANTHROPIC_AUTH_TOKEN": "a-token-that-nobody-checks"}
     own = {"HOME": home, "CLAUDE_CONFIG_DIR": home, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", **login}
     async with session(claude.system, agent="claude_tui", cwd=str(claude.work), environ=own) as told:
-        yield told
-
-
-def windows(socket: Path) -> list[str]:
-    listed = ["tmux", "-S", str(socket), "list-sessions", "-F", "#{session_name}"]
-    return subprocess.run(listed, capture_output=True, text=True, timeout=10, check=True).stdout.split()
+        with tmux.noted():
+            yield told
 
 
 async def family(told: Told) -> list[psutil.Process]:
@@ -99,9 +94,9 @@ async def family(told: Told) -> list[psutil.Process]:
     return members
 
 
-def test_turns_interrupts_and_questions_of_a_tui(claude: Claude, tmux: Path) -> None:
+def test_turns_interrupts_and_questions_of_a_tui(claude: Claude, tmux: Tmux) -> None:
     async def test() -> None:
-        async with driven(claude) as told:
+        async with driven(claude, tmux) as told:
             first = await told.say("my name is Bob")
             assert told.reply(first.turn) == "You said: my name is Bob"
             assert "attach -t tabwire-claude_tui" in told.text(first.turn, "notice")
@@ -118,22 +113,22 @@ def test_turns_interrupts_and_questions_of_a_tui(claude: Claude, tmux: Path) -> 
             assert (await told.ended(allowed)).outcome == "completed"
             assert told.reply(allowed).endswith("done")
             members = await family(told)
-            assert len(windows(tmux)) == 2
+            assert len(tmux.sessions()) == 2
             await told.close()
             assert [ended(one.pid, 0.0) for one in members] == [True] * len(members)
 
     anyio.run(test)
     assert (claude.work / "allowed").exists()
-    assert len(windows(tmux)) == 1
+    assert len(tmux.sessions()) == 1
     completed = claude.system.until_count("request.completed", 2)
     assert {item.envelope.data.provider for item in completed} == {"echo"}
     assert any(item.envelope.data.usage.cached_input for item in completed if item.envelope.data.usage)  # what was said before
     assert any(row["verdict"] == "verified" for row in claude.system.sessions().values())
 
 
-def test_killed_in_a_turn_it_ends_and_says_so(claude: Claude, tmux: Path) -> None:
+def test_killed_in_a_turn_it_ends_and_says_so(claude: Claude, tmux: Tmux) -> None:
     async def test() -> None:
-        async with driven(claude) as told:
+        async with driven(claude, tmux) as told:
             turn = await told.send("[echo words=2000 pace=50ms]")
             await told.until(TextAdded, lambda piece: piece.turn == turn and piece.channel == "reply")
             (agent,) = [one for one in await family(told) if one.name() == "claude"]
@@ -142,4 +137,4 @@ def test_killed_in_a_turn_it_ends_and_says_so(claude: Claude, tmux: Path) -> Non
             assert "cannot take its conversation up again" in (await told.until(Ended)).reason
 
     anyio.run(test)
-    assert len(windows(tmux)) == 1
+    assert len(tmux.sessions()) == 1
