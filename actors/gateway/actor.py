@@ -33,6 +33,7 @@ from actors.gateway.upstream import UpstreamPool
 from actors.probe import choose_probe
 from actors.runtime.actor import Actor
 from actors.runtime.hardening import allow_files
+from actors.runtime.http import bounds
 from actors.runtime.logging import register_secret
 from bus.outbox import Outbox
 
@@ -156,7 +157,7 @@ async def _sweep(server: CallerServer, conductor: Conductor, pool: UpstreamPool,
         conductor.sweep(time.monotonic())
         throttle.sweep(time.monotonic())
         pool.sweep(loop.time())
-        await anyio.sleep(limits.SWEEP)
+        await anyio.sleep(bounds.SWEEP)
 
 
 def _take_over(loaded: Loaded, conductor: Conductor, throttle: Throttle, book: HealthBook, spending: SpendingBook) -> None:

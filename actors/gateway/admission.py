@@ -17,6 +17,7 @@ from msgspec import Struct
 from actors.gateway import limits
 from actors.gateway.dialect import policy_status
 from actors.gateway.head import Head
+from actors.runtime.http import bounds
 
 TOKEN: Final = "x-tabwire-token"  # noqa: S105 - a header's name; what begins so is never passed on
 _UNAUTHORIZED: Final = 401
@@ -122,8 +123,8 @@ def check_fields(head: Head) -> Refusal | None:
         total += len(name) + len(value)
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
             return Refusal(400, "header_refused", f"header {name[:60]!r} is not UTF-8", close=True)
-    if total > limits.HEADER_BLOCK:
-        return Refusal(431, "headers_too_large", f"headers may have {limits.HEADER_BLOCK} bytes together", close=True)
+    if total > bounds.HEADER_BLOCK:
+        return Refusal(431, "headers_too_large", f"headers may have {bounds.HEADER_BLOCK} bytes together", close=True)
     expect = head.fields.get("expect", "")
     if expect and expect.lower() != "100-continue":
         return Refusal(417, "expectation_failed", "only `Expect: 100-continue` is understood")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from actors.gateway.fields import Fields
 from actors.gateway.health import Health, Outcome
 from actors.gateway.spending import GO_ON, Verdict
+from actors.runtime.http.fields import Fields
 from schemas.identity import SessionId
 
 

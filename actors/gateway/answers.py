@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from actors.gateway.fields import Fields
+from actors.runtime.http.fields import Fields
 
 _HEAD: Final = 64 * 1024  # all heads of one answer together, interim ones too
 _FIELD: Final = 32 * 1024

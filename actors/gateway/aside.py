@@ -15,9 +15,9 @@ from actors.gateway import dialect
 from actors.gateway.admission import Door, Refusal, check_host
 from actors.gateway.head import Head
 from actors.gateway.hooks import BrokenBodyError, Hooks
-from actors.gateway.intake import Request
 from actors.gateway.own_answer import OwnAnswer
 from actors.gateway.server import CallerConnection
+from actors.runtime.http.intake import Request
 
 PLACES: Final = ("health", "hooks")
 Health = Callable[[str], tuple[int, bytes]]

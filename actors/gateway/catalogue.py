@@ -27,7 +27,6 @@ from actors.gateway.admission import Door, Refusal, check_head, check_method
 from actors.gateway.answers import Answer
 from actors.gateway.head import Head
 from actors.gateway.identity import Identity
-from actors.gateway.intake import Request
 from actors.gateway.models import ASKED, SPOKEN, Entry, NotAListError, Shape, Wanted, answer, entry_of, put_together, read_list
 from actors.gateway.moves import Problem
 from actors.gateway.own_answer import OwnAnswer
@@ -35,6 +34,7 @@ from actors.gateway.providers import DISABLED, Providers, Upstream
 from actors.gateway.route_terms import Listing
 from actors.gateway.server import CallerConnection
 from actors.gateway.upstream import UpstreamError, UpstreamPool, request_head
+from actors.runtime.http.intake import Request
 from schemas.config import ECHO, ServedDialect
 
 _MISSING: Final = "x-tabwire-models-missing"

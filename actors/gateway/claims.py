@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from actors.gateway.fields import Fields
+from actors.runtime.http.fields import Fields
 from schemas.events import ThreadKind
 from schemas.identity import ConversationKey, IdentityError, conversation_key
 

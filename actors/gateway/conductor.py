@@ -15,15 +15,15 @@ from actors.gateway.advisers import HealthAdviser, NoBudgets, NoHealth, NoThrott
 from actors.gateway.aside import PLACES, Aside, Health
 from actors.gateway.catalogue import Catalogue, ListOfModels, passes_on
 from actors.gateway.course import Course
-from actors.gateway.head import read_head
+from actors.gateway.head import part_passage, read_head
 from actors.gateway.hooks import Hooks
 from actors.gateway.identity import Identity
-from actors.gateway.intake import Request
 from actors.gateway.models import wanted
 from actors.gateway.performance import Performance
 from actors.gateway.providers import Providers
 from actors.gateway.server import CallerConnection, Performer
 from actors.gateway.upstream import UpstreamPool
+from actors.runtime.http.intake import Request
 
 
 class Conductor:
@@ -73,8 +73,9 @@ class Conductor:
         """Choose who performs a request."""
         fields = request.fields
         length = _length(fields.get("content-length"))
-        head = read_head(request.method, request.target, fields, upgrade=request.upgrade, length=length)
-        refusal = check_passage(self.door, head, request.passage) if line.remote else None
+        passage, target = part_passage(request.target)
+        head = read_head(request.method, target, fields, upgrade=request.upgrade, length=length)
+        refusal = check_passage(self.door, head, passage) if line.remote else None
         if refusal is not None or head.target.place in PLACES:
             if refusal is not None:
                 line.count_stranger()

@@ -15,11 +15,11 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from actors.gateway import moves
-from actors.gateway.delivery import Delivery
 from actors.gateway.exchange import step
-from actors.gateway.intake import Request
 from actors.gateway.server import CallerConnection
 from actors.gateway.state import Exchange
+from actors.runtime.http.delivery import Delivery
+from actors.runtime.http.intake import Request
 
 if TYPE_CHECKING:
     from actors.gateway.conductor import Conductor

@@ -25,7 +25,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from actors.gateway.dialect import SHOWN_PLAINLY
-from actors.gateway.fields import Pair
+from actors.runtime.http.fields import Pair
 from schemas.events import Dialect
 
 Words = Literal["theirs", "named", "ours"]

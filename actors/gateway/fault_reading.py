@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import orjson
 from msgspec import Struct
 
-from actors.gateway.fields import Fields, Pair
+from actors.runtime.http.fields import Fields, Pair
 from schemas.events import Dialect
 
 Kind = Literal[

@@ -17,8 +17,8 @@ from msgspec import Struct
 from actors.gateway import dialect as dialects
 from actors.gateway.failure_table import PAUSE, ROWS
 from actors.gateway.fault_reading import LONGEST_PAUSE, Fault, Kind, read_fault
-from actors.gateway.fields import Pair
 from actors.gateway.health import Outcome, shown_time
+from actors.runtime.http.fields import Pair
 from schemas.events import Dialect
 
 __all__ = ["Adapted", "Fault", "Kind", "Told", "adapt", "outcome_of", "outcome_of_problem", "read_fault", "told"]

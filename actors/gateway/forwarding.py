@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_plus
 
-from actors.gateway.fields import Fields
+from actors.runtime.http.fields import Fields
 from schemas.events import Dialect
 
 _HOP: Final = frozenset(

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from actors.gateway.dialect import Api, dialect_of
-from actors.gateway.fields import Fields
+from actors.runtime.http.fields import Fields
 from schemas.events import Dialect
 
 Place = Literal["api", "health", "hooks", "unknown"]
@@ -24,6 +24,7 @@ _HOOKS: Final = "/hooks/"
 _TRICKS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)|//|\\|%2f|%5c|[^!-~]", re.IGNORECASE)
 _UNPRINTABLE: Final = re.compile(r"[^!-~]")
 _LINE: Final = 300
+_PASSAGE: Final = "/t/"
 
 
 class Target(Struct, frozen=True):
@@ -50,6 +51,14 @@ class Head(Struct, frozen=True):
     dialect: Dialect
     upgrade: bool = False
     length: int | None = None
+
+
+def part_passage(raw: str) -> tuple[str, str]:
+    """Part a target from the token of a wider door before it, ``/t/<token>/…``: some agents can set nothing but a base URL."""
+    if not raw.startswith(_PASSAGE):
+        return "", raw
+    passage, _, rest = raw[len(_PASSAGE) :].partition("/")
+    return passage, f"/{rest}"
 
 
 def read_target(raw: str) -> Target:

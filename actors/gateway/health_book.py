@@ -19,10 +19,10 @@ import msgspec
 from msgspec import Struct
 
 from actors.gateway import health
-from actors.gateway.fields import Fields
 from actors.gateway.health import Fact, Health, Outcome
 from actors.gateway.quota import NOTHING_TOLD, Quotas, read_quotas, told_quotas
 from actors.runtime.atomic import write_atomic
+from actors.runtime.http.fields import Fields
 from schemas.config import Breaker
 from schemas.envelope import subject
 from schemas.identity import SessionId

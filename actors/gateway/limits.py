@@ -1,4 +1,4 @@
-"""Every bound of the gateway, in one place: sizes in bytes, times in seconds.
+"""Every bound of the gateway beside those of a connection (``runtime.http.bounds``): sizes in bytes, times in seconds.
 
 Must not know who enforces them.
 """
@@ -10,26 +10,16 @@ from typing import Final
 MIB: Final = 1024 * 1024
 
 # What a caller may send.
-REQUEST_LINE: Final = 8 * 1024
-HEADER_FIELD: Final = 16 * 1024
-HEADER_BLOCK: Final = 32 * 1024
-HEADERS: Final = 100
 BODY: Final = 64 * MIB
 BODIES_HELD: Final = 256 * MIB  # all callers together; beyond it a request is refused with 503, not queued
 
 # How long a caller may take.
-HEAD_DEADLINE: Final = 10.0
 BODY_DEADLINE: Final = 120.0
 BODY_GRACE: Final = 10.0  # after it, a body must arrive at BODY_RATE on average
 BODY_RATE: Final = 1024
-KEEP_ALIVE: Final = 75.0
-LINGER: Final = 2.0  # reading the rest of a refused body, so that the refusal is seen
 
 # How many callers beside those that the configuration allows.
 TURNED_AWAY: Final = 64  # connections that read that they are too many; those beyond them are closed over what they sent
-PIPELINED: Final = 16  # requests behind each other in one read; those beyond are not taken, and the connection ends
-AHEAD: Final = 64 * 1024  # what a caller may send ahead of its turn; then it is not read until it is its turn
-SWEEP: Final = 0.25  # deadlines are checked this often, instead of a timer for each chunk
 
 # What is kept of an answer before it is passed on: a refusal, to be read; a beginning, while another provider could be asked.
 REFUSAL_KEPT: Final = 64 * 1024

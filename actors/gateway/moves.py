@@ -10,12 +10,12 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from actors.gateway.attribution import Attribution, Standing
-from actors.gateway.fields import Fields
 from actors.gateway.health import Health, Outcome
 from actors.gateway.peek import Seen
 from actors.gateway.route_terms import Table
 from actors.gateway.spending import GO_ON, Verdict
 from actors.gateway.usage import Reading
+from actors.runtime.http.fields import Fields
 
 Problem = Literal[
     "refused", "unreachable", "tls", "connect_timeout", "first_byte_timeout", "idle_timeout", "cut", "malformed", "redirect"

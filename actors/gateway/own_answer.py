@@ -11,9 +11,9 @@ from collections.abc import Coroutine
 from actors.gateway import dialect
 from actors.gateway.admission import Refusal
 from actors.gateway.head import Head
-from actors.gateway.intake import Request
-from actors.gateway.replying import reply_head
 from actors.gateway.server import CallerConnection
+from actors.runtime.http.intake import Request
+from actors.runtime.http.replying import reply_head
 
 
 class OwnAnswer:

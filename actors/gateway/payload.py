@@ -12,10 +12,10 @@ import anyio.to_thread
 
 from actors.gateway import limits
 from actors.gateway.head import Head
-from actors.gateway.intake import Request
 from actors.gateway.moves import BodyProblem, Rewrite
 from actors.gateway.peek import Seen, look
 from actors.gateway.rewriting import CannotRewrite, Rewritten, rewrite
+from actors.runtime.http.intake import Request
 
 _UNSEEN: Final = Seen()
 _PACKED: Final = 16  # a compressed body is larger than it looks

@@ -29,7 +29,6 @@ from actors.gateway.course import Course
 from actors.gateway.exchange import begin
 from actors.gateway.forwarding import answer_fields
 from actors.gateway.head import Head
-from actors.gateway.intake import Request
 from actors.gateway.keeping import Keeping
 from actors.gateway.outgoing import outgoing
 from actors.gateway.payload import Payload
@@ -42,6 +41,7 @@ from actors.gateway.throttle import caller_session, unnamed
 from actors.gateway.upstream import UpstreamConnection, UpstreamError
 from actors.gateway.usage import Meter, NoMeter, meter_for
 from actors.gateway.waits import Waits
+from actors.runtime.http.intake import Request
 from schemas.identity import RequestId
 
 if TYPE_CHECKING:

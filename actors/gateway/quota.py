@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.gateway.fault_reading import read_moment
-from actors.gateway.fields import Fields
 from actors.gateway.health import shown_time
+from actors.runtime.http.fields import Fields
 from schemas.events import ProviderQuotaObserved
 from schemas.identity import SessionId
 

@@ -26,10 +26,10 @@ import anyio
 import anyio.to_thread
 
 from actors.gateway.answers import Answer, AnswerReader
-from actors.gateway.fields import Pair
-from actors.gateway.framing import write_head
 from actors.gateway.moves import Problem
 from actors.gateway.providers import Upstream
+from actors.runtime.http.fields import Pair
+from actors.runtime.http.framing import write_head
 
 _IDLE_CONNECTION: Final = 55.0  # load balancers in front of providers close after 60 s and more
 _HAPPY_EYEBALLS: Final = 0.25

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.gateway import limits
+from actors.runtime.http import bounds
 from tests.contract.gateway_scene import COMPLETED, DEADLINE, DELTA, SSE, Line, Request, Scene, chunk, says, scene
 
 pytestmark = pytest.mark.e2e
@@ -55,9 +55,9 @@ def test_requests_behind_each_other_are_answered_in_order(stage: Scene) -> None:
 def test_more_requests_behind_each_other_than_are_taken_end_the_connection_in_good_order(stage: Scene) -> None:
     stage.start(bus=False)
     line = stage.call()
-    line.send(health(stage) * (limits.PIPELINED + 4))
+    line.send(health(stage) * (bounds.PIPELINED + 4))
     answers = line.rest()
-    assert STATUS.findall(answers) == [b"200"] * limits.PIPELINED
+    assert STATUS.findall(answers) == [b"200"] * bounds.PIPELINED
     assert answers.count(b"connection: close") == 1
 
 

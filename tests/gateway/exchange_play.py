@@ -11,11 +11,11 @@ from actors.gateway import moves
 from actors.gateway.admission import Door, Kernel
 from actors.gateway.attribution import NO_LAUNCH, Caller, Standing, attribute, caller_of
 from actors.gateway.exchange import begin, step
-from actors.gateway.fields import Fields
 from actors.gateway.head import Head, read_head
 from actors.gateway.health import Outcome
 from actors.gateway.peek import Seen
 from actors.gateway.route_terms import Listing, Table
+from actors.runtime.http.fields import Fields
 from schemas.identity import ProcessKey, RequestId, TerminalKey
 
 DOOR = Door(8129)

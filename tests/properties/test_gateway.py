@@ -22,11 +22,11 @@ from actors.gateway.attribution import (
 )
 from actors.gateway.claims import Claims, read_claims
 from actors.gateway.exchange import begin, step
-from actors.gateway.fields import Fields
 from actors.gateway.head import read_head, read_target
 from actors.gateway.peek import Seen, look
 from actors.gateway.route_terms import Listing, Table
 from actors.gateway.usage import Reading, StreamMeter
+from actors.runtime.http.fields import Fields
 from schemas import events as e
 from schemas.codec import convert, encode, parse
 from schemas.config import Failover, Pin

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.gateway.faults import adapt, outcome_of, read_fault
-from actors.gateway.fields import Fields
 from actors.gateway.health import Health, observed
 from actors.gateway.quota import NOTHING_TOLD, read_quotas, told_quotas
+from actors.runtime.http.fields import Fields
 from schemas.codec import encode
 from schemas.config import Breaker
 from schemas.events import Dialect

@@ -7,9 +7,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.gateway import limits
 from actors.gateway.answers import AnswerReader
-from actors.gateway.intake import Intake
+from actors.runtime.http import bounds
+from actors.runtime.http.intake import Intake
 
 BODY = st.binary(max_size=60)
 PLACES = st.lists(st.integers(0, 4000), max_size=12)
@@ -57,7 +57,7 @@ def test_where_a_caller_s_bytes_are_cut_changes_nothing(requests: list[bytes], n
     assert read_requests(cut(stream, places)) == whole
     assert read_requests([stream[at : at + 1] for at in range(len(stream))]) == whole
     assert len(whole[0]) >= len(requests)
-    assert len(whole[0]) <= limits.PIPELINED
+    assert len(whole[0]) <= bounds.PIPELINED
 
 
 @settings(deadline=None)

@@ -32,7 +32,7 @@ THIRD_PARTY = {
     "anyio": ("bus.", "actors."),
     "filelock": ("actors.supervisor.lock", "actors.cli.system", "actors.runtime.config_edit"),
     "pyte": ("actors.terminal.screen",),
-    "httptools": ("actors.gateway.intake", "actors.gateway.answers"),
+    "httptools": ("actors.runtime.http.intake", "actors.gateway.answers"),
     "httpx": ("actors.demo.agent", "actors.cli."),
     "msgspec": (
         "schemas.",
@@ -115,7 +115,7 @@ PURE = (
     *(f"actors.gateway.{name}" for name in ("failure_table", "fault_reading", "faults", "health", "quota")),
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
     *(f"actors.discovery.{name}" for name in ("account", "codex_daemon", "endpoints", "holdings", "portrait", "terms")),
-    "actors.runtime.websocket",
+    *(f"actors.runtime.{name}" for name in ("websocket", "http.bounds", "http.fields", "http.framing", "http.replying")),
     *(f"actors.transcripts.{name}" for name in ("claude", "claude_messages", "codex", "codex_limits", "facts")),
     *(f"actors.transcripts.{name}" for name in ("lines", "story", "tree")),
     *(f"actors.transcripts.{name}" for name in ("claude_turns", "codex_turns", "gathering", "pieces")),

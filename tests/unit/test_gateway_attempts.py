@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from actors.gateway import moves
-from actors.gateway.fields import Fields
 from actors.gateway.peek import Seen
 from actors.gateway.route_terms import SEVERAL, Listing, Table
 from actors.gateway.usage import Reading
+from actors.runtime.http.fields import Fields
 from schemas.config import Failover, Pin
 from schemas.identity import TerminalKey
 from tests.gateway.exchange_play import CODEX_FIELDS, CONVERSATION, DIALECTS, Playbook, head

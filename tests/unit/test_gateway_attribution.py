@@ -16,7 +16,7 @@ from actors.gateway.attribution import (
     unknown_caller,
 )
 from actors.gateway.claims import NO_CLAIMS, Claims, read_claims
-from actors.gateway.fields import Fields
+from actors.runtime.http.fields import Fields
 from schemas.evidence import Evidence, Rank
 from schemas.identity import LaunchId, ProcessKey, SessionId, TerminalKey, process_session
 from schemas.launch import LaunchRecord

@@ -6,7 +6,7 @@ import pytest
 
 from actors.gateway.attribution import NO_LAUNCH, attribute, caller_of
 from actors.gateway.claims import NO_CLAIMS, read_claims
-from actors.gateway.fields import Fields
+from actors.runtime.http.fields import Fields
 from schemas.identity import ProcessKey, process_session
 
 PROCESS = ProcessKey("host", "boot", 7, 70)

@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from actors.gateway.dialect import error_body, first_output, policy_status, stream_error
-from actors.gateway.fields import Fields
 from actors.gateway.forwarding import request_fields, request_path
 from actors.gateway.head import read_head, read_target
 from actors.gateway.readings import Reading
 from actors.gateway.usage import LineMeter, meter_for
+from actors.runtime.http.fields import Fields
 from schemas.events import Dialect, Usage
 
 GENERATE = "/models/gemini-2.5-pro:streamGenerateContent"

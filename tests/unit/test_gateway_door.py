@@ -8,9 +8,8 @@ import pytest
 
 from actors.gateway.admission import Door, Kernel, check_head, check_host, check_passage
 from actors.gateway.door import beyond_loopback
-from actors.gateway.fields import Fields
-from actors.gateway.head import Head, read_head
-from actors.gateway.intake import Intake
+from actors.gateway.head import Head, part_passage, read_head
+from actors.runtime.http.fields import Fields
 
 TOKEN = "t" * 32
 WIDE = Door(
@@ -100,7 +99,4 @@ def test_what_is_not_loopback_s_is_beyond_it(address: str, beyond: bool) -> None
     ],
 )
 def test_a_token_stands_before_the_target(raw: str, passage: str, target: str) -> None:
-    intake = Intake()
-    intake.feed(f"GET {raw} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
-    (request,) = intake.requests
-    assert (request.passage, request.target) == (passage, target)
+    assert part_passage(raw) == (passage, target)

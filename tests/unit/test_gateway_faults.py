@@ -10,8 +10,8 @@ import pytest
 
 from actors.gateway.failure_table import ROWS, markdown
 from actors.gateway.faults import Fault, adapt, outcome_of, outcome_of_problem, read_fault, told
-from actors.gateway.fields import Fields
 from actors.gateway.moves import Problem
+from actors.runtime.http.fields import Fields
 from schemas.events import Dialect
 
 NOON = 1_795_000_000.0

@@ -10,9 +10,9 @@ import pytest
 from structlog import get_logger
 from structlog.testing import capture_logs
 
-from actors.gateway.fields import Fields
 from actors.gateway.health import Health, Outcome, chosen, observed, standing
 from actors.gateway.health_book import OWNERS, HealthBook
+from actors.runtime.http.fields import Fields
 from schemas.config import Breaker
 from schemas.events import ProviderQuotaObserved, ProviderStateChanged
 

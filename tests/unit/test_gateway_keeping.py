@@ -6,8 +6,8 @@ import pytest
 
 from actors.gateway import limits, moves
 from actors.gateway.answers import Answer
-from actors.gateway.fields import Fields
 from actors.gateway.keeping import Keeping
+from actors.runtime.http.fields import Fields
 
 FIELDS = Fields.of({"retry-after": "3"})
 CREATED = b'data: {"type":"response.created","response":{"id":"resp_1"}}\n\n'

@@ -17,11 +17,11 @@ import zstandard
 
 from actors.gateway import limits
 from actors.gateway.dialect import dialect_of, error_body, stream_error
-from actors.gateway.fields import Fields
 from actors.gateway.forwarding import answer_fields, request_fields
 from actors.gateway.peek import Inflated, inflate, look
 from actors.gateway.providers import build_providers
 from actors.gateway.usage import BodyMeter, NoMeter, Reading, StreamMeter, meter_for
+from actors.runtime.http.fields import Fields
 from actors.runtime.keys import KeyMissingError, Secret, read_key
 from schemas import config_rules
 from schemas.config import Config, ConfigError, Provider

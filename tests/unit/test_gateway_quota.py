@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.gateway.fields import Fields
 from actors.gateway.quota import NOTHING_TOLD, Window, read_quotas, told_quotas
+from actors.runtime.http.fields import Fields
 from schemas.identity import SessionId
 
 NOON = 1_795_000_000.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from actors.gateway import limits
 from actors.gateway.answers import AnswerReader
-from actors.gateway.fields import Fields
-from actors.gateway.framing import HEAD, write_head
-from actors.gateway.intake import Intake, Request
-from actors.gateway.replying import reply_head
 from actors.gateway.upstream import Origin, request_head
+from actors.runtime.http import bounds
+from actors.runtime.http.fields import Fields
+from actors.runtime.http.framing import HEAD, write_head
+from actors.runtime.http.intake import Intake, Request
+from actors.runtime.http.replying import reply_head
 
 GET = b"GET /v1/models HTTP/1.1\r\nhost: h\r\n\r\n"
 CHUNKED = b"POST /v1/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -69,11 +69,11 @@ def test_behind_an_upgrade_nothing_is_read() -> None:
 
 
 def test_requests_behind_each_other_are_taken_up_to_the_bound() -> None:
-    intake = took(GET * (limits.PIPELINED + 5))
-    assert len(intake.requests) == limits.PIPELINED
+    intake = took(GET * (bounds.PIPELINED + 5))
+    assert len(intake.requests) == bounds.PIPELINED
     assert intake.deaf
     assert intake.refusal is None
-    assert not took(GET * limits.PIPELINED).deaf
+    assert not took(GET * bounds.PIPELINED).deaf
 
 
 HEADS = {
@@ -135,11 +135,11 @@ def test_a_head_that_is_not_sound_is_refused_and_nothing_behind_it_is_read(name:
 
 
 LARGE = {
-    "target": b"GET /" + b"a" * limits.REQUEST_LINE + b" HTTP/1.1\r\nhost: h\r\n\r\n",
-    "target without end": b"GET /" + b"a" * limits.REQUEST_LINE,
-    "field": b"GET / HTTP/1.1\r\nhost: h\r\nx: " + b"a" * limits.HEADER_FIELD + b"\r\n\r\n",
-    "name": b"GET / HTTP/1.1\r\nhost: h\r\n" + b"a" * limits.HEADER_FIELD + b": x\r\n\r\n",
-    "fields": b"GET / HTTP/1.1\r\nhost: h\r\n" + b"x: 1\r\n" * limits.HEADERS + b"\r\n",
+    "target": b"GET /" + b"a" * bounds.REQUEST_LINE + b" HTTP/1.1\r\nhost: h\r\n\r\n",
+    "target without end": b"GET /" + b"a" * bounds.REQUEST_LINE,
+    "field": b"GET / HTTP/1.1\r\nhost: h\r\nx: " + b"a" * bounds.HEADER_FIELD + b"\r\n\r\n",
+    "name": b"GET / HTTP/1.1\r\nhost: h\r\n" + b"a" * bounds.HEADER_FIELD + b": x\r\n\r\n",
+    "fields": b"GET / HTTP/1.1\r\nhost: h\r\n" + b"x: 1\r\n" * bounds.HEADERS + b"\r\n",
 }
 
 
@@ -177,8 +177,8 @@ BODIES = {
     "size beyond 64 bits": b"fffffffffffffffff\r\n{}\r\n0\r\n\r\n",
     "bad trailer": b"2\r\n{}\r\n0\r\nx y: 1\r\n\r\n",
     "lf behind last chunk": b"2\r\n{}\r\n0\n\n",
-    "many trailers": b"0\r\n" + b"x: 1\r\n" * (limits.HEADERS + 1) + b"\r\n",
-    "large trailer": b"0\r\nx: " + b"a" * limits.HEADER_FIELD + b"\r\n\r\n",
+    "many trailers": b"0\r\n" + b"x: 1\r\n" * (bounds.HEADERS + 1) + b"\r\n",
+    "large trailer": b"0\r\nx: " + b"a" * bounds.HEADER_FIELD + b"\r\n\r\n",
 }
 
 

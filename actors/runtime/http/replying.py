@@ -1,4 +1,4 @@
-"""The heads of our answers to callers: status line, framing, and whether the connection goes on.
+"""The heads of our answers to callers: status line, framing, whether the connection goes on; refusals of what is no request.
 
 Pure. Must not know where an answer comes from.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.gateway.fields import Pair
-from actors.gateway.framing import write_head
+import orjson
+
+from actors.runtime.http.fields import Pair
+from actors.runtime.http.framing import write_head
 
 _REASONS: Final = {
     200: "OK",
@@ -40,6 +42,15 @@ def reply_head(version: str, status: int, reason: str, pairs: list[Pair], *, kee
     elif version == "1.0":
         pairs = [*pairs, ("connection", "keep-alive")]
     return write_head(f"HTTP/{version} {status} {reason or _REASONS.get(status, 'Refused')}", pairs)
+
+
+def refusal(status: str, kind: str, code: str, text: str, *, more: str = "") -> bytes:
+    """Write an answer to what is no request, in the shape that most APIs share; the connection ends with it."""
+    body = orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": code}})
+    head = (
+        f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{more}connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _closing(pairs: list[Pair]) -> list[Pair]:

@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from actors.gateway import limits
-from actors.gateway.fields import Fields, Pair
+from actors.runtime.http import bounds
+from actors.runtime.http.fields import Fields, Pair
 
 # A head's bytes until it is whole; the exact bounds are compared when it is.
-HEAD: Final = limits.REQUEST_LINE + limits.HEADER_BLOCK + limits.HEADER_FIELD
+HEAD: Final = bounds.REQUEST_LINE + bounds.HEADER_BLOCK + bounds.HEADER_FIELD
 _SINGLE: Final = (
     "content-length",
     "content-location",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.gateway import dialect
-from actors.gateway.fields import Pair
-from actors.gateway.framing import LAST_CHUNK, chunk
-from actors.gateway.intake import Request
-from actors.gateway.replying import reply_head
-from actors.gateway.server import CallerConnection
+from actors.runtime.http.fields import Pair
+from actors.runtime.http.framing import LAST_CHUNK, chunk
+from actors.runtime.http.intake import Request
+from actors.runtime.http.line import Line
+from actors.runtime.http.replying import reply_head
 
+_JSON: Final = "application/json"
 _NO_BODY: Final = (204, 304)
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -25,7 +25,7 @@ class Delivery:
 
     __slots__ = ("_begun", "_chunked", "_line", "_out", "_request", "keep_alive", "sent")
 
-    def __init__(self, line: CallerConnection, request: Request) -> None:
+    def __init__(self, line: Line, request: Request) -> None:
         self._line = line
         self._request = request
         self._out: list[bytes] = []
@@ -43,7 +43,7 @@ class Delivery:
     def answer(self, status: int, body: bytes, own: tuple[Pair, ...], *, close: bool) -> None:
         """Add an answer of our own, whole; a connection whose request is not whole cannot go on."""
         self.keep_alive = self.keep_alive and self._request.whole and not (close or self._line.last)
-        pairs = [("content-type", dialect.JSON), ("content-length", str(len(body))), *own]
+        pairs = [("content-type", _JSON), ("content-length", str(len(body))), *own]
         self._out.append(reply_head(self._request.version, status, "", pairs, keep_alive=self.keep_alive))
         if self._request.method != "HEAD":
             self._out.append(body)

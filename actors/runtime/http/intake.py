@@ -9,7 +9,7 @@ request's ``broken``, and from then on bytes are ignored (``deaf``), since nobod
 llhttp keeps no bounds of its own, so every kind of byte has one here: a head by its bytes until it is whole and then exactly,
 trailers (dropped) as header fields are, bytes that bring a body no further (chunk extensions, trailers) as one field is, and
 all that frames a body by a multiple of that.
-Requests that stand behind each other in one read are at most ``limits.PIPELINED``; those beyond are not taken, and the
+Requests that stand behind each other in one read are at most ``bounds.PIPELINED``; those beyond are not taken, and the
 connection ends when the others are answered, as HTTP allows.
 
 Sans-IO. Must not know connections, nor who waits for what.
@@ -22,21 +22,18 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from actors.gateway import limits
-from actors.gateway.fields import Fields
-from actors.gateway.framing import HEAD, FramingError, check_request, check_target
+from actors.runtime.http import bounds
+from actors.runtime.http.fields import Fields
+from actors.runtime.http.framing import HEAD, FramingError, check_request, check_target
 
-_BARREN: Final = 2 * limits.HEADER_FIELD
+_BARREN: Final = 2 * bounds.HEADER_FIELD
 _FRAMING: Final = 8  # what frames a body of chunks of one byte is six times as long as the body
-_PASSAGE: Final = "/t/"
 
 
 class Request:
     """One request: its head, and what is here of its body.
 
-    ``passage`` is the token of a wider door that stood before its target, as ``/t/<token>/…``, where agents can set nothing
-    but a base URL. ``size`` counts all of the body that came, ``waiting`` what was not taken yet; ``whole`` and ``broken`` say
-    how it ended.
+    ``size`` counts all of the body that came, ``waiting`` what was not taken yet; ``whole`` and ``broken`` say how it ended.
     """
 
     __slots__ = (
@@ -45,7 +42,6 @@ class Request:
         "fields",
         "keep_alive",
         "method",
-        "passage",
         "size",
         "target",
         "upgrade",
@@ -57,10 +53,6 @@ class Request:
     def __init__(self, method: str, target: str, version: str, fields: Fields, *, keep_alive: bool, upgrade: bool) -> None:
         self.method = method
         self.target = target
-        self.passage = ""
-        if target.startswith(_PASSAGE):
-            self.passage, _, rest = target[len(_PASSAGE) :].partition("/")
-            self.target = f"/{rest}"
         self.version = version
         self.fields = fields
         self.keep_alive = keep_alive
@@ -160,7 +152,7 @@ class Intake:
             else:
                 self._barren += size
             self._came += size
-            if self._barren > _BARREN or self._came - _FRAMING * self._request.size > limits.MIB:
+            if self._barren > _BARREN or self._came - _FRAMING * self._request.size > bounds.SLACK:
                 self._fail(None)
         elif self._begun and begun:
             self._head += size
@@ -171,7 +163,7 @@ class Intake:
 
     def on_message_begin(self) -> None:
         """Expect a head."""
-        if len(self.requests) >= limits.PIPELINED:
+        if len(self.requests) >= bounds.PIPELINED:
             raise _FullError
         self._begun = True
         self._head = 0
@@ -181,13 +173,13 @@ class Intake:
     def on_url(self, data: bytes) -> None:
         """Keep the target, or the next piece of it."""
         self._url += data
-        if len(self._url) > limits.REQUEST_LINE:
+        if len(self._url) > bounds.REQUEST_LINE:
             raise FramingError("headers_too_large")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a field; after the head it is a trailer, and only counted."""
         self._raw.append((name, value))
-        if len(self._raw) > limits.HEADERS or len(name) + len(value) > limits.HEADER_FIELD:
+        if len(self._raw) > bounds.HEADERS or len(name) + len(value) > bounds.HEADER_FIELD:
             raise FramingError("headers_too_large")
 
     def on_headers_complete(self) -> None:
