@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-import msgspec
 from msgspec import Struct
 
+from actors.runtime.tagged_lines import Grammar, Message
 from schemas.attachment import Attachment
 
 MAX_LINE: Final = 4_194_304
@@ -31,67 +31,63 @@ class Follow(Struct, frozen=True, kw_only=True):
     attach: Attachment
 
 
-class _Line(Struct, frozen=True, gc=False, kw_only=True, tag_field="line", omit_defaults=True):
-    """What all lines have in common: the tag ``line``."""
-
-
-class Give(_Line, tag="give", frozen=True, kw_only=True, gc=False):
+class Give(Message, tag="give", frozen=True, kw_only=True, gc=False):
     """Give the agent this text as its user would."""
 
     turn: str
     text: str
 
 
-class Stop(_Line, tag="stop", frozen=True, kw_only=True, gc=False):
+class Stop(Message, tag="stop", frozen=True, kw_only=True, gc=False):
     """Stop what it does."""
 
 
-class Wrote(_Line, tag="wrote", frozen=True, kw_only=True, gc=False):
+class Wrote(Message, tag="wrote", frozen=True, kw_only=True, gc=False):
     """It wrote this line into its transcript, at this offset."""
 
     at: int
     text: str
 
 
-class Skipped(_Line, tag="skipped", frozen=True, kw_only=True, gc=False):
+class Skipped(Message, tag="skipped", frozen=True, kw_only=True, gc=False):
     """It wrote a line that is too long to be told."""
 
     length: int
 
 
-class CaughtUp(_Line, tag="caught_up", frozen=True, kw_only=True, gc=False):
+class CaughtUp(Message, tag="caught_up", frozen=True, kw_only=True, gc=False):
     """What follows is new. ``idle``: the agent says of itself that nothing runs; None where it says nothing."""
 
     transcript: str
     idle: bool | None = None
 
 
-class Works(_Line, tag="works", frozen=True, kw_only=True, gc=False):
+class Works(Message, tag="works", frozen=True, kw_only=True, gc=False):
     """It says of itself that it works now, or not any more."""
 
     idle: bool
 
 
-class Given(_Line, tag="given", frozen=True, kw_only=True, gc=False):
+class Given(Message, tag="given", frozen=True, kw_only=True, gc=False):
     """The text was given."""
 
     turn: str
 
 
-class NotGiven(_Line, tag="not_given", frozen=True, kw_only=True, gc=False):
+class NotGiven(Message, tag="not_given", frozen=True, kw_only=True, gc=False):
     """It was not, and why."""
 
     turn: str
     reason: str
 
 
-class NotStopped(_Line, tag="not_stopped", frozen=True, kw_only=True, gc=False):
+class NotStopped(Message, tag="not_stopped", frozen=True, kw_only=True, gc=False):
     """It was not stopped, and why."""
 
     reason: str
 
 
-class Left(_Line, tag="left", frozen=True, kw_only=True, gc=False):
+class Left(Message, tag="left", frozen=True, kw_only=True, gc=False):
     """Nobody is there any more; nothing follows."""
 
     reason: str
@@ -99,11 +95,6 @@ class Left(_Line, tag="left", frozen=True, kw_only=True, gc=False):
 
 Down = Give | Stop
 Up = Wrote | Skipped | CaughtUp | Works | Given | NotGiven | NotStopped | Left
-
-_FOLLOW: msgspec.json.Decoder[Follow] = msgspec.json.Decoder(Follow)
-_DOWN: msgspec.json.Decoder[Down] = msgspec.json.Decoder(Down)
-_UP: msgspec.json.Decoder[Up] = msgspec.json.Decoder(Up)
-_WRITE = msgspec.json.Encoder().encode
 
 
 class NotGivenError(Exception):
@@ -114,14 +105,21 @@ class FollowerContractError(ValueError):
     """A line that is not of the contract; the message says what was expected."""
 
 
+_FOLLOW: Final = Grammar[Follow](Follow, "whom to follow", FollowerContractError)
+_DOWN: Final = Grammar[Down](Down, "a line of the bridge", FollowerContractError)
+_UP: Final = Grammar[Up](Up, "a line of a follower", FollowerContractError)
+decode_down: Final = _DOWN.read
+decode_up: Final = _UP.read
+
+
 def encode_line(line: Down | Up) -> bytes:
     """Write a line, newline included."""
-    return _WRITE(line) + b"\n"
+    return _UP.write(line) if isinstance(line, Up) else _DOWN.write(line)
 
 
 def encode_follow(follow: Follow) -> str:
     """Write whom to follow, as the argument that says so."""
-    return _WRITE(follow).decode()
+    return _FOLLOW.write(follow).decode().rstrip("\n")
 
 
 def decode_follow(raw: str) -> Follow:
@@ -131,33 +129,4 @@ def decode_follow(raw: str) -> Follow:
         FollowerContractError: that is not said.
 
     """
-    try:
-        return _FOLLOW.decode(raw)
-    except msgspec.MsgspecError as error:
-        raise FollowerContractError(f"not whom to follow: {error}") from error
-
-
-def decode_down(raw: bytes) -> Down:
-    """Read a line of the bridge.
-
-    Raises:
-        FollowerContractError: it is none.
-
-    """
-    try:
-        return _DOWN.decode(raw)
-    except msgspec.MsgspecError as error:
-        raise FollowerContractError(f"not a line of the bridge: {error}") from error
-
-
-def decode_up(raw: bytes) -> Up:
-    """Read a line of a follower.
-
-    Raises:
-        FollowerContractError: it is none.
-
-    """
-    try:
-        return _UP.decode(raw)
-    except msgspec.MsgspecError as error:
-        raise FollowerContractError(f"not a line of a follower: {error}") from error
+    return _FOLLOW.read(raw)

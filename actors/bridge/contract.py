@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-from msgspec import Struct
+from msgspec import field
 
+from actors.runtime.tagged_lines import Grammar, Message
 from schemas.attachment import Attachment
 from schemas.bridge_rows import Ability
 from schemas.content import Piece
@@ -27,11 +27,7 @@ MAX_DOWN: Final = 8_388_608
 BEAT_SECONDS: Final = 1.0
 
 
-class _Line(Struct, frozen=True, gc=False, kw_only=True, tag_field="line", omit_defaults=True):
-    """What all lines have in common: the tag ``line``."""
-
-
-class Begin(_Line, tag="begin", frozen=True, kw_only=True, gc=False):
+class Begin(Message, tag="begin", frozen=True, kw_only=True, gc=False):
     """Who this bridge is and what it shall start. ``token`` opens the gateway at ``origin`` for what it starts.
 
     ``resume`` is a conversation to take up, ``fork`` that it shall be copied first. ``patience`` is in seconds: how long an
@@ -46,7 +42,7 @@ class Begin(_Line, tag="begin", frozen=True, kw_only=True, gc=False):
     cwd: str
     program: str = ""
     arguments: tuple[str, ...] = ()
-    environ: dict[str, str] = {}
+    environ: dict[str, str] = field(default_factory=dict)
     provider: str = ""
     model: str = ""
     mode: str = ""
@@ -57,7 +53,7 @@ class Begin(_Line, tag="begin", frozen=True, kw_only=True, gc=False):
     terminal: Terminal | None = None
 
 
-class Send(_Line, tag="send", frozen=True, kw_only=True, gc=False):
+class Send(Message, tag="send", frozen=True, kw_only=True, gc=False):
     """Give the agent this message, or keep it until the running turn has ended."""
 
     ask: int
@@ -66,14 +62,14 @@ class Send(_Line, tag="send", frozen=True, kw_only=True, gc=False):
     by: str = ""
 
 
-class Interrupt(_Line, tag="interrupt", frozen=True, kw_only=True, gc=False):
+class Interrupt(Message, tag="interrupt", frozen=True, kw_only=True, gc=False):
     """Stop the running turn; with ``queued`` also drop what waits behind it."""
 
     ask: int
     queued: bool = False
 
 
-class Answer(_Line, tag="answer", frozen=True, kw_only=True, gc=False):
+class Answer(Message, tag="answer", frozen=True, kw_only=True, gc=False):
     """Answer an approval with one of its options."""
 
     ask: int
@@ -82,7 +78,7 @@ class Answer(_Line, tag="answer", frozen=True, kw_only=True, gc=False):
     by: str
 
 
-class Change(_Line, tag="change", frozen=True, kw_only=True, gc=False):
+class Change(Message, tag="change", frozen=True, kw_only=True, gc=False):
     """Model and mode from the next turn on; None leaves one as it is."""
 
     ask: int
@@ -90,26 +86,26 @@ class Change(_Line, tag="change", frozen=True, kw_only=True, gc=False):
     mode: str | None = None
 
 
-class Clear(_Line, tag="clear", frozen=True, kw_only=True, gc=False):
+class Clear(Message, tag="clear", frozen=True, kw_only=True, gc=False):
     """Begin a new conversation."""
 
     ask: int
 
 
-class Close(_Line, tag="close", frozen=True, kw_only=True, gc=False):
+class Close(Message, tag="close", frozen=True, kw_only=True, gc=False):
     """End the agent, now."""
 
     ask: int
 
 
-class Began(_Line, tag="began", frozen=True, kw_only=True, gc=False):
+class Began(Message, tag="began", frozen=True, kw_only=True, gc=False):
     """The agent's process runs; everything that it starts descends from ``pid``."""
 
     pid: int
     argv0: str = ""
 
 
-class Initialised(_Line, tag="initialised", frozen=True, kw_only=True, gc=False):
+class Initialised(Message, tag="initialised", frozen=True, kw_only=True, gc=False):
     """The agent answered its greeting: what it is and can do."""
 
     version: str = ""
@@ -119,13 +115,13 @@ class Initialised(_Line, tag="initialised", frozen=True, kw_only=True, gc=False)
     transcript: str = ""
 
 
-class Said(_Line, tag="said", frozen=True, kw_only=True, gc=False):
+class Said(Message, tag="said", frozen=True, kw_only=True, gc=False):
     """A piece of content, or that the status changed."""
 
     piece: Piece
 
 
-class Replied(_Line, tag="replied", frozen=True, kw_only=True, gc=False):
+class Replied(Message, tag="replied", frozen=True, kw_only=True, gc=False):
     """What came of an ``ask``: done, or refused with a code and a sentence for people."""
 
     ask: int
@@ -133,13 +129,13 @@ class Replied(_Line, tag="replied", frozen=True, kw_only=True, gc=False):
     message: str = ""
 
 
-class Beat(_Line, tag="beat", frozen=True, kw_only=True, gc=False):
+class Beat(Message, tag="beat", frozen=True, kw_only=True, gc=False):
     """The bridge's loop turns. ``queued`` messages wait."""
 
     queued: int = 0
 
 
-class Over(_Line, tag="over", frozen=True, kw_only=True, gc=False):
+class Over(Message, tag="over", frozen=True, kw_only=True, gc=False):
     """The agent has ended and nothing of it is left; the bridge exits behind this line.
 
     ``resumable`` tells that the conversation may be taken up by a new bridge; whether it is, is the hub's to decide, so that
@@ -159,13 +155,15 @@ Ask = Send | Interrupt | Answer | Change | Clear | Close
 Down = Begin | Ask
 Up = Began | Initialised | Said | Replied | Beat | Over
 
-_DOWN: msgspec.json.Decoder[Down] = msgspec.json.Decoder(Down)
-_UP: msgspec.json.Decoder[Up] = msgspec.json.Decoder(Up)
-_WRITE = msgspec.json.Encoder().encode
-
 
 class BridgeContractError(ValueError):
     """A line that is not of the contract; the message says what was expected."""
+
+
+_DOWN: Final = Grammar[Down](Down, "a line of the hub", BridgeContractError, MAX_DOWN)
+_UP: Final = Grammar[Up](Up, "a line of a bridge", BridgeContractError, MAX_UP)
+decode_down: Final = _DOWN.read
+decode_up: Final = _UP.read
 
 
 def encode_line(line: Down | Up) -> bytes:
@@ -175,34 +173,4 @@ def encode_line(line: Down | Up) -> bytes:
         BridgeContractError: it is longer than its direction allows.
 
     """
-    raw = _WRITE(line) + b"\n"
-    limit = MAX_UP if isinstance(line, Up) else MAX_DOWN
-    if len(raw) > limit:
-        raise BridgeContractError(f"a {type(line).__name__} of {len(raw)} bytes: a line holds {limit}")
-    return raw
-
-
-def decode_down(raw: bytes) -> Down:
-    """Read a line of the hub.
-
-    Raises:
-        BridgeContractError: it is none.
-
-    """
-    try:
-        return _DOWN.decode(raw)
-    except msgspec.MsgspecError as error:
-        raise BridgeContractError(f"not a line of the hub: {error}") from error
-
-
-def decode_up(raw: bytes) -> Up:
-    """Read a line of a bridge.
-
-    Raises:
-        BridgeContractError: it is none.
-
-    """
-    try:
-        return _UP.decode(raw)
-    except msgspec.MsgspecError as error:
-        raise BridgeContractError(f"not a line of a bridge: {error}") from error
+    return _UP.write(line) if isinstance(line, Up) else _DOWN.write(line)

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-import msgspec
-from msgspec import Struct
+from actors.runtime.tagged_lines import Grammar, Message
 
 MAX_LEFT: Final = 2_000
 MAX_DOWN: Final = 8_388_608
@@ -26,11 +25,7 @@ MAX_DOWN: Final = 8_388_608
 Window = Literal["pty", "tmux"]
 
 
-class _Line(Struct, frozen=True, gc=False, kw_only=True, tag_field="line", omit_defaults=True):
-    """What all lines have in common: the tag ``line``."""
-
-
-class Open(_Line, tag="open", frozen=True, kw_only=True, gc=False):
+class Open(Message, tag="open", frozen=True, kw_only=True, gc=False):
     """Start this program in a terminal of this size: one that nobody sees, or one that a window of tmux shows.
 
     ``socket`` is that of the user's tmux server, where it is not the usual one; ``name`` is what its session is called.
@@ -46,33 +41,33 @@ class Open(_Line, tag="open", frozen=True, kw_only=True, gc=False):
     farewell: str = ""
 
 
-class Type(_Line, tag="type", frozen=True, kw_only=True, gc=False):
+class Type(Message, tag="type", frozen=True, kw_only=True, gc=False):
     """Type this text; as a paste where the program has asked to be told what is pasted."""
 
     text: str
 
 
-class Press(_Line, tag="press", frozen=True, kw_only=True, gc=False):
+class Press(Message, tag="press", frozen=True, kw_only=True, gc=False):
     """Press these keys (``schemas.keys``), one behind the other."""
 
     keys: str
 
 
-class Resize(_Line, tag="resize", frozen=True, kw_only=True, gc=False):
+class Resize(Message, tag="resize", frozen=True, kw_only=True, gc=False):
     """Give the terminal another size. One that a window shows has the window's."""
 
     columns: int
     rows: int
 
 
-class Opened(_Line, tag="opened", frozen=True, kw_only=True, gc=False):
+class Opened(Message, tag="opened", frozen=True, kw_only=True, gc=False):
     """The program runs; ``attach`` is the command that shows its window."""
 
     pid: int
     attach: str = ""
 
 
-class Drawn(_Line, tag="drawn", frozen=True, kw_only=True, gc=False):
+class Drawn(Message, tag="drawn", frozen=True, kw_only=True, gc=False):
     """The screen is another: ``changed`` rows by their number from the top, the cursor's row and column, ``left`` lines.
 
     ``paste`` tells that the program wants to be told what is pasted, ``lines`` that the system gathers a line for it, so that
@@ -91,11 +86,11 @@ class Drawn(_Line, tag="drawn", frozen=True, kw_only=True, gc=False):
     bell: bool = False
 
 
-class Closed(_Line, tag="closed", frozen=True, kw_only=True, gc=False):
+class Closed(Message, tag="closed", frozen=True, kw_only=True, gc=False):
     """Somebody closed the window; the host ends its program, and itself, behind this line."""
 
 
-class Exited(_Line, tag="exited", frozen=True, kw_only=True, gc=False):
+class Exited(Message, tag="exited", frozen=True, kw_only=True, gc=False):
     """The program has ended, negative for a signal; the host ends behind this line."""
 
     code: int
@@ -105,41 +100,17 @@ Ask = Type | Press | Resize
 Down = Open | Ask
 Up = Opened | Drawn | Closed | Exited
 
-_DOWN: msgspec.json.Decoder[Down] = msgspec.json.Decoder(Down)
-_UP: msgspec.json.Decoder[Up] = msgspec.json.Decoder(Up)
-_WRITE = msgspec.json.Encoder().encode
-
 
 class TerminalContractError(ValueError):
     """A line that is not of the contract; the message says what was expected."""
 
 
+_DOWN: Final = Grammar[Down](Down, "a line for a terminal", TerminalContractError)
+_UP: Final = Grammar[Up](Up, "a line of a terminal", TerminalContractError)
+decode_down: Final = _DOWN.read
+decode_up: Final = _UP.read
+
+
 def encode_line(line: Down | Up) -> bytes:
     """Write a line, newline included."""
-    return _WRITE(line) + b"\n"
-
-
-def decode_down(raw: bytes) -> Down:
-    """Read a line for the host.
-
-    Raises:
-        TerminalContractError: it is none.
-
-    """
-    try:
-        return _DOWN.decode(raw)
-    except msgspec.MsgspecError as error:
-        raise TerminalContractError(f"not a line for a terminal: {error}") from error
-
-
-def decode_up(raw: bytes) -> Up:
-    """Read a line of the host.
-
-    Raises:
-        TerminalContractError: it is none.
-
-    """
-    try:
-        return _UP.decode(raw)
-    except msgspec.MsgspecError as error:
-        raise TerminalContractError(f"not a line of a terminal: {error}") from error
+    return _UP.write(line) if isinstance(line, Up) else _DOWN.write(line)

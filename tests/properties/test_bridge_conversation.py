@@ -311,7 +311,7 @@ def test_the_rules_of_a_session_hold(first: list[Any], moves: list[Any], end: An
     world = World()
     world.give(Started(1, "agent"))
     for move in [*first, *moves]:
-        if isinstance(move, contract._Line):
+        if isinstance(move, contract.Ask):
             world.ask(move)
         elif isinstance(move, float):
             world.pass_time(move)
