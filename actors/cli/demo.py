@@ -79,7 +79,7 @@ def _start(member: Member, paths: Paths, origin: str) -> LaunchRecord | None:
             paths,
             door.token,
             agent=AGENT,
-            process=choose_probe().process(process.pid).key,
+            process=choose_probe().identify(process.pid),
             terminal=member.terminal_key,
             cwd=str(Path.cwd()),
             provider=PROVIDER,

@@ -51,6 +51,7 @@ from actors.probe import (
     ProcessFacts,
     ProcessGoneError,
     ProcessHiddenError,
+    ProcessStartingError,
     classify,
     worth_a_look,
 )
@@ -212,6 +213,9 @@ class Scout:
         except ProcessGoneError:
             self._subjects.pop(glimpse.pid, None)
             return
+        except ProcessStartingError:
+            self._wanted = True  # what it was stands until it is another
+            return
         except ProbeError as error:
             self._subjects.pop(glimpse.pid, None)
             self._problem, self._wanted = str(error), True
@@ -237,6 +241,7 @@ class Scout:
 
         Raises:
             ProcessGoneError: it has exited.
+            ProcessStartingError: it is just becoming another program.
 
         """
         pid = subject.glimpse.pid

@@ -76,6 +76,13 @@ class ProcessHiddenError(ProbeError):
         self.reason = reason
 
 
+class ProcessStartingError(ProbeError):
+    """The process begins another program at this very moment; a moment later it can be read."""
+
+    def __init__(self, pid: int, reason: str) -> None:
+        super().__init__(f"process {pid}: {reason}")
+
+
 class SocketMovedError(ProbeError):
     """The process does not hold the socket that it was to be read for: closed meanwhile, or a recycled pid."""
 
@@ -251,6 +258,7 @@ class Probe(Protocol):
         Raises:
             ProcessGoneError: it has exited (a zombie has).
             ProcessHiddenError: it may not be read.
+            ProcessStartingError: it begins another program just now.
             SocketMovedError: it does not hold that socket.
 
         """

@@ -215,7 +215,7 @@ class Supervisor:
             tell=self._hear,
         )
         try:
-            self._recorded[actor] = self._probe.process(process.pid).key
+            self._recorded[actor] = self._probe.identify(process.pid)
         except ProbeError as error:  # it died at once, or hides itself: its mark and its pipes remain
             self._log.info("a child's key could not be read", child=actor, reason=str(error))
         self._write_record()

@@ -19,6 +19,7 @@ if sys.platform != "linux":
 
 from actors.probe import (
     ProcessGoneError,
+    ProcessStartingError,
     SessionLeader,
     choose_probe,
     find_terminal,
@@ -109,6 +110,25 @@ os.execve(sys.executable, ["second", "-c", {WAIT!r}], {{"WT_SESSION": "b"}})
         after = probe.process(process.pid)
     assert (before.key, before.variables) == (after.key, {"WT_SESSION": "a"})
     assert (after.argv[0], after.variables) == ("second", {"WT_SESSION": "b"})
+
+
+def test_no_program_is_read_before_its_arguments_and_environment_are_there(probe: LinuxProbe) -> None:
+    code = """
+import os, sys
+if left := int(sys.argv[1]):
+    again = [sys.executable, "-S", "-c", sys.argv[2], str(left - 1), sys.argv[2]]
+    os.execve(sys.executable, again, {"WT_SESSION": "a"})
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-S", "-c", code, "40", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"WT_SESSION": "a"}) as process:
+        assert process.stdout is not None
+        while not select.select([process.stdout], [], [], 0)[0]:
+            with suppress(ProcessStartingError):
+                facts = probe.process(process.pid)
+                assert (facts.argv[1:4], facts.variables) == (("-S", "-c", code), {"WT_SESSION": "a"})
+        assert probe.process(process.pid).argv[4] == "0"
 
 
 def test_a_process_can_overwrite_what_it_declares_which_is_why_it_is_only_declared(probe: LinuxProbe) -> None:

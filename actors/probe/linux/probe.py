@@ -5,6 +5,8 @@ Theory of operation
 Everything that ``/proc`` says, it says of a *number*, and numbers are reused. So a process is first opened as a pidfd, then
 read, then shown to be alive still: as long as it lives, its number is its own, so that every read in between was of it.
 An exec in between would mix two programs; it moves the program's environment, so ``Stat.image`` is compared around the reads.
+Within an exec, for a millisecond or more, the new program is there and has no arguments and no environment yet. Read then it
+would be one that declares nothing: it is told apart (``ProcessStartingError``), and to be read again.
 
 A connection's owner is looked for among the known agents first. One of them holding the socket is enough for a quick answer
 only when nobody else can: a descriptor that is closed on exec never reaches another program by inheritance, and a copy made
@@ -37,7 +39,7 @@ from actors.probe.contract import (
     ProbeError,
     ProcessFacts,
     ProcessGoneError,
-    ProcessHiddenError,
+    ProcessStartingError,
     SessionLeader,
     SocketMovedError,
     Surroundings,
@@ -289,7 +291,7 @@ class LinuxProbe:
                     return facts
         finally:
             file.close()
-        raise ProcessHiddenError(pid, "starts one program after the other, faster than it can be read")
+        raise ProcessStartingError(pid, "starts one program after the other, faster than it can be read")
 
     def _read(self, pid: int, stat: Stat, descriptor: int) -> ProcessFacts:
         key = self._key(pid, stat, descriptor)
@@ -298,6 +300,8 @@ class LinuxProbe:
             variables = procfs.read_variables(pid)
         except OSError as error:
             raise procfs.failure(pid, error) from error
+        if exe and not argv and not stat.image:
+            raise ProcessStartingError(pid, "begins a program just now, whose arguments are not there yet")
         return ProcessFacts(
             key=key,
             parent=stat.parent,
