@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,7 +31,7 @@ from bus import zap
 from bus.connection import write_connection
 from bus.errors import Refusal
 from bus.exchange import Exchange, Outgoing
-from bus.frames import UnknownVerbError, decode_asked, encode_answered, encode_beat
+from bus.frames import UnknownVerbError, decode_asked, encode_answered
 from bus.journal import AheadError, Journal, JournalFullError
 from bus.place import Place, bind, read_place, write_place
 from bus.protocol import (
@@ -48,10 +48,10 @@ from bus.protocol import (
     Receipt,
     Reply,
     Request,
-    Row,
     Tell,
     Welcome,
 )
+from bus.publisher import Publisher
 from bus.recorder import MAX_HERE_EVENTS, Batch, Recorder
 from bus.relay import Relay
 from bus.salvage import open_or_salvage
@@ -179,7 +179,7 @@ class Broker:
             clock=settings.clock,
         )
         self._ingress = ingress
-        self._feed = feed
+        self._publisher = Publisher(feed)
         self._writer = writer
         self._reader = reader
         self._report = report
@@ -189,7 +189,7 @@ class Broker:
             journal=journal,
             writer=writer,
             now=self._now,
-            publish=self._publish_rows,
+            publish=self._publisher.put_rows,
             recorded=self._recorded,
             refused=self._no_room,
         )
@@ -330,14 +330,6 @@ class Broker:
         self._recorder.submit(None, Submission((admit(0, raw, "broker"),)), len(raw))
         self._recorder.start()
 
-    def _publish_rows(self, rows: Sequence[Row]) -> None:
-        """Put committed rows on the feed; a job of the writer's, and only those use that socket while the broker runs."""
-        self._feed.send_all([(row.topic, row.stamp, row.envelope) for row in rows])
-
-    def _publish_beat(self) -> None:
-        """Put a beat on the feed, a job of the writer's as well: so the head it tells is one that is on the feed before it."""
-        self._feed.send(encode_beat(self._journal.epoch, self._journal.head, self._now()))
-
     def _recorded(self, batch: Batch[_Asker | None], numbered: Numbered) -> None:
         self._published = numbered.head
         for (asker, submission), positions in zip(batch.entries, numbered.positions, strict=True):
@@ -376,7 +368,7 @@ class Broker:
         said: Counter[str] = Counter()
         say_at = -math.inf
         while True:
-            await self._writer.call(self._publish_beat)
+            await self._writer.call(lambda: self._publisher.put_beat(self._journal.epoch, self._journal.head, self._now()))
             now = time.monotonic()
             for outgoing in self._exchange.expired(now):
                 self._send(outgoing)

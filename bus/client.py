@@ -21,8 +21,8 @@ from bus.feed import Feed, Told
 from bus.frames import stream_topic
 from bus.link import Link
 from bus.protocol import (
+    BATCH_TOPIC,
     BEAT_TOPIC,
-    EVERY_ROOT,
     MAX_ANSWER,
     MAX_COMMAND,
     MAX_PAGE_EVENTS,
@@ -189,7 +189,7 @@ class Client:
         filtered = bool(types) or b"" not in prefixes
         cursor = Cursor(epoch or self.epoch, self.head if after is None else after, filtered=filtered)
         cursor, told = step(cursor, Beat(self.epoch, 0))  # which says so at once when ``after`` is of another epoch
-        topics = (BEAT_TOPIC,) if types else (*prefixes, BEAT_TOPIC) if filtered else EVERY_ROOT
+        topics = (BEAT_TOPIC,) if types else (*prefixes, BEAT_TOPIC) if filtered else (BATCH_TOPIC, BEAT_TOPIC)
 
         async def read(place: int) -> Page:
             return await self.read(place, prefixes=prefixes, types=types)

@@ -24,7 +24,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from bus.protocol import Beat, Page, Row
+from bus.protocol import Arrival, Beat, Page, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Live:
     """Events of one epoch that came from the feed, in the order in which they came."""
 
     epoch: str
-    rows: Sequence[Row]
+    arrivals: Sequence[Arrival]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Cursor(Struct, frozen=True):
         return self.reading
 
 
-Output = Row | Gap | CaughtUp
+Output = Arrival | Row | Gap | CaughtUp
 
 
 def step(cursor: Cursor, heard: Live | Beat | Fetched) -> tuple[Cursor, list[Output]]:
@@ -98,7 +98,7 @@ def step(cursor: Cursor, heard: Live | Beat | Fetched) -> tuple[Cursor, list[Out
         cursor = _renewed(cursor, heard.epoch, 0, outputs)
     if isinstance(heard, Beat):
         return _news(cursor, heard.head), outputs
-    return _live(cursor, heard.rows, outputs), outputs
+    return _live(cursor, heard.arrivals, outputs), outputs
 
 
 def _fetched(cursor: Cursor, heard: Fetched, outputs: list[Output]) -> Cursor:
@@ -122,16 +122,17 @@ def _news(cursor: Cursor, head: int) -> Cursor:
     return structs.replace(cursor, target=head, reading=True)
 
 
-def _live(cursor: Cursor, rows: Sequence[Row], outputs: list[Output]) -> Cursor:
+def _live(cursor: Cursor, arrivals: Sequence[Arrival], outputs: list[Output]) -> Cursor:
     after = cursor.after
-    for row in rows:
-        if row.position <= after:
+    for arrival in arrivals:
+        position = arrival.position
+        if position <= after:
             continue
-        if cursor.filtered or cursor.reading or row.position != after + 1:
+        if cursor.filtered or cursor.reading or position != after + 1:
             place = structs.replace(cursor, after=after)
-            return _news(place, max(other.position for other in rows))
-        outputs.append(row)
-        after = row.position
+            return _news(place, max(other.position for other in arrivals))
+        outputs.append(arrival)
+        after = position
     return structs.replace(cursor, after=after)
 
 

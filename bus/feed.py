@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from bus.cursor import CaughtUp, Cursor, Fetched, Gap, Live, Output, step
 from bus.errors import BusError, BusUnavailableError
 from bus.frames import decode_feed
-from bus.protocol import LOST_SECONDS, Beat, Page, Row, StreamFrame
+from bus.protocol import LOST_SECONDS, Arrival, Beat, Page, Row, StreamFrame
 from bus.sockets import Socket
 from schemas.codec import InvalidMessageError
 from schemas.envelope import Recorded
@@ -54,11 +54,11 @@ class Feed(AsyncIterator[Told]):
                 raise StopAsyncIteration
             await self._advance()
         told = self._ready.popleft()
-        if isinstance(told, Row):
+        if isinstance(told, Arrival | Row):
             return self._event(told)
         return told
 
-    def _event(self, row: Row) -> Recorded | Gap:
+    def _event(self, row: Arrival | Row) -> Recorded | Gap:
         if self._until is not None and row.position > self._until:
             raise StopAsyncIteration
         try:
@@ -87,9 +87,9 @@ class Feed(AsyncIterator[Told]):
         # Who was stopped itself finds its time over before libzmq's thread has read what came meanwhile.
         if not spoke and not await self._socket.readable(_GRACE_SECONDS):
             raise BusUnavailableError(f"the broker was silent for {LOST_SECONDS:g} s")
-        rows: list[Row] = []
+        arrivals: list[Arrival] = []
         epoch = self._cursor.epoch
-        for _ in range(_BURST):
+        while len(arrivals) < _BURST:
             frames = self._socket.receive()
             if frames is None:
                 break
@@ -98,23 +98,23 @@ class Feed(AsyncIterator[Told]):
             except InvalidMessageError as error:
                 raise BusError(f"the feed carries what is not an event: {error}") from error
             if isinstance(heard, Beat):
-                self._live(epoch, rows)
-                rows = []
+                self._live(epoch, arrivals)
+                arrivals = []
                 self._heard(heard.epoch, heard.head)
                 self._step(heard)
                 continue
             if isinstance(heard, StreamFrame):
                 continue  # of a prefix as wide as ``b"s"``: no event, and no news of one
-            if heard[0] != epoch:
-                self._live(epoch, rows)
-                epoch, rows = heard[0], []
-            rows.append(heard[1])
-        self._live(epoch, rows)
+            if heard[0].stamp.epoch != epoch:
+                self._live(epoch, arrivals)
+                epoch, arrivals = heard[0].stamp.epoch, []
+            arrivals += heard
+        self._live(epoch, arrivals)
 
-    def _live(self, epoch: str, rows: Sequence[Row]) -> None:
-        if rows:
-            self._heard(epoch, rows[-1].position)
-            self._step(Live(epoch, rows))
+    def _live(self, epoch: str, arrivals: Sequence[Arrival]) -> None:
+        if arrivals:
+            self._heard(epoch, arrivals[-1].position)
+            self._step(Live(epoch, arrivals))
 
     def _step(self, heard: Live | Beat | Fetched) -> None:
         was_reading = self._cursor.wants_page

@@ -5,15 +5,18 @@ A frame that is not what its verb asks for is refused with the field's name. Mus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from bus.protocol import (
+    BATCH_TOPIC,
     BEAT_TOPIC,
     MAX_ANSWER,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_EVENTS,
     MAX_COMMAND,
     MAX_FRAME,
     MAX_PUBLISH_BYTES,
@@ -23,6 +26,7 @@ from bus.protocol import (
     PROTOCOL,
     STREAM_TOPIC,
     Answered,
+    Arrival,
     Asked,
     Beat,
     Failure,
@@ -41,6 +45,7 @@ from bus.protocol import (
     Welcome,
 )
 from schemas.codec import InvalidMessageError, convert, decode_stamp, encode, parse
+from schemas.envelope import Stamp
 
 _M = TypeVar("_M", bound=Struct)
 
@@ -165,6 +170,22 @@ def encode_stamp_fast(epoch: str, position: int, recordedtime: str) -> bytes:
     return f'{{"epoch":"{epoch}","position":{position},"recordedtime":"{recordedtime}"}}'.encode()
 
 
+def encode_batches(rows: Sequence[Row]) -> Iterator[list[bytes]]:
+    """Write rows that follow each other and were recorded at one time as batches."""
+    frames: list[bytes] = []
+    room = 0
+    for row in rows:
+        if not frames or room < len(row.envelope) or len(frames) == MAX_BATCH_EVENTS + 2:
+            if frames:
+                yield frames
+            frames = [BATCH_TOPIC, row.stamp]
+            room = MAX_BATCH_BYTES
+        frames.append(row.envelope)
+        room -= len(row.envelope)
+    if frames:
+        yield frames
+
+
 def encode_beat(epoch: str, head: int, time: str) -> list[bytes]:
     """Write a beat."""
     return [BEAT_TOPIC, encode_stamp_fast(epoch, head, time), b""]
@@ -181,22 +202,24 @@ def stream_topic(stream: str) -> bytes:
     return f"stream.{stream}.".encode()
 
 
-def decode_feed(frames: Sequence[bytes]) -> tuple[str, Row] | Beat | StreamFrame:
-    """Read what a SUB receives: an event with its epoch, a beat, or a frame of a stream.
+def decode_feed(frames: Sequence[bytes]) -> list[Arrival] | Beat | StreamFrame:
+    """Read what a SUB receives: an event, a batch of them (of one epoch), a beat, or a frame of a stream.
 
     Raises:
-        InvalidMessageError: not three frames, or the stamp is none.
+        InvalidMessageError: not three frames and no batch, or the stamp is none.
 
     """
-    if len(frames) != 3:  # noqa: PLR2004 - topic, stamp, envelope
+    if len(frames) < 3 or (len(frames) > 3 and frames[0] != BATCH_TOPIC):  # noqa: PLR2004 - topic, stamp, envelope
         raise InvalidMessageError("", f"expected topic, stamp and envelope, got {len(frames)} frames")
-    topic, raw, envelope = frames
-    stamp = decode_stamp(raw)
-    if topic == BEAT_TOPIC:
+    stamp = decode_stamp(frames[1])
+    if frames[0] == BEAT_TOPIC:
         return Beat(stamp.epoch, stamp.position)
     if not stamp.position:  # no event has position 0, so events pay no look at their topic
-        return _told(topic, raw, envelope)
-    return stamp.epoch, Row(stamp.position, topic, raw, envelope)
+        return _told(frames[0], frames[1], frames[2])
+    if len(frames) == 3:  # noqa: PLR2004
+        return [Arrival(stamp, frames[2])]
+    epoch, time = stamp.epoch, stamp.recordedtime
+    return [Arrival(Stamp(epoch, at, time), envelope) for at, envelope in enumerate(frames[2:], stamp.position)]
 
 
 # ---------------------------------------------------------------------------------------------------- parts

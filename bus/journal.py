@@ -29,6 +29,7 @@ from bus.journal_file import (
     FILE,
     MARKER,
     QUARANTINE,
+    ROW_VALUES,
     VERSION,
     AheadError,
     Damage,
@@ -165,17 +166,10 @@ class Journal:
         """
         if rows[0].position != self.head + 1:
             raise ValueError(f"position {rows[0].position} does not follow {self.head}")
-        values = [
-            (
-                row.position,
-                checksum(row.position, recordedtime, id_, row.topic, row.envelope),
-                recordedtime,
-                id_,
-                row.topic,
-                row.envelope,
-            )
-            for row, id_ in zip(rows, ids, strict=True)
-        ]
+        values: list[Any] = []
+        for row, id_ in zip(rows, ids, strict=True):
+            crc = checksum(row.position, recordedtime, id_, row.topic, row.envelope)
+            values += (row.position, crc, recordedtime, id_, row.topic, row.envelope)
         try:
             with explained(self._folder):
                 self._insert(values)
@@ -186,17 +180,18 @@ class Journal:
             raise KnownIdsError(known) from error
         self.head = rows[-1].position
 
-    def _insert(self, values: Sequence[tuple[Any, ...]]) -> None:
+    def _insert(self, values: Sequence[Any]) -> None:
         """Insert in as few statements as there are powers of two in the number of rows; each is prepared once."""
         execute = self._database.execute
-        chunks = list(powers(len(values)))
+        chunks = list(powers(len(values) // ROW_VALUES))
         try:
             if len(chunks) > 1:
                 execute("BEGIN IMMEDIATE")
             at = 0
             for size in chunks:
-                execute(insert_statement(size), [value for row in values[at : at + size] for value in row])
-                at += size
+                end = at + size * ROW_VALUES
+                execute(insert_statement(size), values[at:end])
+                at = end
             if len(chunks) > 1:
                 execute("COMMIT")
         except BaseException:

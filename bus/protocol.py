@@ -21,7 +21,7 @@ each with ``CURVE_SERVERKEY = server_key``, ``CURVE_PUBLICKEY = public_key``, ``
 file is named ``client``, each actor has a pair of its own, named as the actor. Any other key, mechanism or ZMTP version is
 turned away in the handshake and no byte of it is read. There is no other authentication: keep the file private.
 
-Advice: set ``LINGER`` finite, ``IMMEDIATE = 1`` and ``RCVHWM`` of the SUB to at least 10000. ``MAXMSGSIZE`` 8 MiB will do.
+Advice: set ``LINGER`` finite, ``IMMEDIATE = 1`` and ``RCVHWM`` of the SUB to at least 2048. ``MAXMSGSIZE`` 8 MiB will do.
 
 2 Frames
 --------
@@ -32,17 +32,21 @@ of two epochs have nothing to do with each other. Times are RFC 3339 in UTC.
 DEALER, both ways: ``[verb, request id, body frame…]``. Verbs are upper-case ASCII. A request id is 1 to 32 bytes of
 the asker's choosing, unique among its unanswered requests; every answer repeats it. Answers come in any order.
 
-SUB: ``[topic, stamp, envelope]``.
+SUB: ``[topic, stamp, envelope]``, and for who follows everything batches of them.
 
 * *topic* = the envelope's ``subject`` with ``/`` replaced by ``.``, a dot, its ``type``, a dot:
   ``session.codex-01a1fb07.request.completed.``; it is ASCII; dots inside names are written ``%2E``. Subscribe to any
   prefix: ``b"session."`` is all facts about sessions, ``b"session.codex-01a1fb07."`` those of one; everything is one prefix a
-  root (``schemas.envelope.ROOTS``), or ``b""``, which brings all streams (below) as well.
+  root (``schemas.envelope.ROOTS``). ``b""`` is of no use: it brings every event twice (batches), and all streams.
 * *stamp* = ``{"epoch": text, "position": int, "recordedtime": time}``.
 * *envelope* = the publisher's bytes, unchanged: a CloudEvents 1.0 object with ``specversion`` ("1.0"), ``id``, ``source``,
   ``type``, ``subject``, ``time``, ``data``, and optionally ``correlationid``, ``causationid``.
 
 The three frames of an event are the same bytes live and replayed.
+
+*Batch*: topic ``batch.``, a stamp, 1 to 64 envelope frames: the events of consecutive positions from the stamp's on, recorded
+at its time. The same events as on the other topics, in fewer frames. Everything is ``batch.`` and ``bus.beat.``, or the roots,
+never both. (``batch`` is no root, so no event has such a topic.)
 
 *Beat*: topic ``bus.beat.``, a stamp whose ``position`` is the head (the last position given out on the feed, 0 when there is
 none), and an empty envelope frame. At least every 500 ms. Three seconds without any frame: the broker is lost.
@@ -107,10 +111,11 @@ PUB drops what a slow or late subscriber does not take, silently. Positions and 
 
 *Whole feed.* Let ``after`` be the last position handled (0 for everything; the WELCOME's head for "from now on").
 
-1. Connect the SUB, subscribe to every root, wait for its first frame (a beat comes within 500 ms), and only then go on.
+1. Connect the SUB, subscribe to ``batch.`` and ``bus.beat.`` (or to every root), wait for the first frame (a beat comes within
+   500 ms), and only then go on.
 2. READ from ``after`` until ``more`` is false, handling each event; set ``after = through`` of each page.
-3. For every live event at position p: p <= after: drop it. p == after + 1: handle it, ``after = p``. p > after + 1:
-   something was lost: do step 2 (the page will hold p too).
+3. For every live event at position p, those of a batch one by one: p <= after: drop it. p == after + 1: handle it,
+   ``after = p``. p > after + 1: something was lost: do step 2 (the page will hold p too).
 4. For every beat with head h: h > after: something was lost: do step 2.
 
 *Filtered.* Positions that do not match are not seen, so a hole cannot be told from a loss. Subscribe to the prefixes and
@@ -147,8 +152,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from bus.errors import Refusal
-from schemas.codec import decode_recorded
-from schemas.envelope import ROOTS, Recorded
+from schemas.codec import decode_envelope, decode_recorded
+from schemas.envelope import Recorded, Stamp
 
 PROTOCOL = 1
 MAX_EVENT = 65_536
@@ -163,9 +168,11 @@ MAX_FRAME = 8_388_608
 MAX_FEED_FRAME = 131_072
 MAX_TELL = 65_536
 MAX_SEQUENCE = 2**53
+MAX_BATCH_EVENTS = 64
+MAX_BATCH_BYTES = 65_536
+BATCH_TOPIC = b"batch."
 BEAT_TOPIC = b"bus.beat."
 STREAM_TOPIC = b"stream."
-EVERY_ROOT = tuple(f"{root}.".encode() for root in ROOTS)
 MARK = "mark"
 BEAT_SECONDS = 0.25
 LOST_SECONDS = 3.0
@@ -265,7 +272,7 @@ class Failure(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, gc=False):
-    """One event as the journal holds it and as the feed carries it: its position and its three frames."""
+    """One event as the journal holds it and as a page carries it: its position and its three frames."""
 
     position: int
     topic: bytes
@@ -280,6 +287,27 @@ class Row(Struct, frozen=True, gc=False):
 
         """
         return decode_recorded(self.stamp, self.envelope)
+
+
+class Arrival(Struct, frozen=True, gc=False):
+    """One event as it came on the feed: its stamp, and its envelope, which nobody has looked into yet."""
+
+    stamp: Stamp
+    envelope: bytes
+
+    @property
+    def position(self) -> int:
+        """Return its place in the journal."""
+        return self.stamp.position
+
+    def recorded(self) -> Recorded:
+        """Read the event.
+
+        Raises:
+            InvalidMessageError: its data breaks its type.
+
+        """
+        return Recorded(self.stamp, decode_envelope(self.envelope))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from bus.protocol import MAX_FEED_FRAME, MAX_FRAME
 from bus.readiness import Readiness, readiness
 
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"
-FEED_HIGH_WATER = 8192
+FEED_HIGH_WATER = 2048  # messages, of which a batch is one
 PEER_HIGH_WATER = 1024
 _HANDSHAKE_MS = 2000
 _LINGER_MS = 200
@@ -79,12 +79,12 @@ class Socket:
 
     async def readable(self, within: float = math.inf) -> bool:
         """Wait until a message can be received; tell whether one can (False: ``within`` seconds passed)."""
-        if self._has_message():
+        if self.has_message():
             await anyio.lowlevel.checkpoint()
             return True
         until = anyio.current_time() + within
         watched = self._watched_by_loop()
-        while not (await watched.wait(until) or self._has_message()):
+        while not (await watched.wait(until) or self.has_message()):
             if anyio.current_time() >= until:
                 return False
         return True
@@ -95,7 +95,7 @@ class Socket:
 
     def _watched_by_loop(self) -> Readiness:
         if self._readiness is None:
-            self._readiness = readiness(self._fd, self._has_message)
+            self._readiness = readiness(self._fd, self.has_message)
         return self._readiness
 
     def receive(self) -> list[bytes] | None:
@@ -149,16 +149,16 @@ class Socket:
                 raise
             raise UndeliveredError("the peer is gone") from error
         finally:
-            if self._readiness is not None and self._has_message():
+            if self._readiness is not None and self.has_message():
                 self._readiness.ring()
 
     def send_all(self, messages: Iterable[Sequence[bytes]]) -> None:
         """Send many messages of a socket that never refuses one (PUB)."""
         send = self._socket.send
-        for topic, stamp, envelope in messages:
-            send(topic, _MORE)
-            send(stamp, _MORE)
-            send(envelope, _LAST)
+        for *frames, last in messages:
+            for frame in frames:
+                send(frame, _MORE)
+            send(last, _LAST)
 
     @property
     def endpoint(self) -> str:
@@ -171,7 +171,8 @@ class Socket:
         self._monitor = Monitor(self._socket.get_monitor_socket(events), self._socket)
         return self._monitor
 
-    def _has_message(self) -> bool:
+    def has_message(self) -> bool:
+        """Tell whether a message can be received; cheaper than an attempt that fails."""
         return bool(cast("int", self._socket.getsockopt(_EVENTS)) & _POLLIN)
 
 
@@ -237,13 +238,13 @@ class Sockets:
         return self._bind(socket, endpoint)
 
     def feed(self, endpoint: str, secret_key: str) -> Socket:
-        """Bind the PUB of a broker.
+        """Bind the PUB of a broker: an XPUB, which also receives what is subscribed to.
 
         Raises:
             OSError: the port is taken.
 
         """
-        socket = self._server(zmq.PUB, secret_key)
+        socket = self._server(zmq.XPUB, secret_key)
         socket.setsockopt(zmq.SNDHWM, FEED_HIGH_WATER)
         socket.setsockopt(zmq.MAXMSGSIZE, _SUBSCRIPTION_FRAME)
         return self._bind(socket, endpoint)

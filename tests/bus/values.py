@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bus.frames import encode_stamp_fast
-from bus.protocol import Row
+from bus.protocol import Arrival, Row
 from bus.source import Source
-from schemas.codec import encode_envelope
+from schemas.codec import decode_stamp, encode_envelope
 from schemas.envelope import Envelope
 from schemas.events import SessionReturned
 from schemas.identity import SessionId
@@ -33,6 +33,11 @@ def row(position: int, epoch: str = "e1", topic: bytes = b"session.codex-1.sessi
 def rows(first: int, last: int, epoch: str = "e1") -> list[Row]:
     """Make rows ``first`` to ``last`` with different envelopes."""
     return [row(position, epoch, envelope=b'{"n":%d}' % position) for position in range(first, last + 1)]
+
+
+def arrived(*rows_: Row) -> list[Arrival]:
+    """Make of rows what the feed brings of them."""
+    return [Arrival(decode_stamp(one.stamp), one.envelope) for one in rows_]
 
 
 def ids(first: int, last: int) -> list[str]:

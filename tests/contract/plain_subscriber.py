@@ -28,7 +28,7 @@ class Subscriber:
         self.ask = self._connect(context.socket(zmq.DEALER), place, place["ingress"])
         self.feed = context.socket(zmq.SUB)
         self.feed.setsockopt(zmq.RCVHWM, 10_000)
-        for prefix in [*prefixes, "bus.beat."] if prefixes else [""]:
+        for prefix in [*(prefixes or ["batch."]), "bus.beat."]:
             self.feed.setsockopt(zmq.SUBSCRIBE, prefix.encode())
         self._connect(self.feed, place, place["feed"])
         self.number = 0
@@ -41,17 +41,17 @@ class Subscriber:
         self._frame()
         yield from self._pages()
         while self.after < last:
-            topic, stamp, envelope = self._frame()
+            topic, stamp, *envelopes = self._frame()
             position = stamp["position"]
             if stamp["epoch"] != self.epoch:
                 self.epoch, self.after = stamp["epoch"], 0
                 yield from self._pages()
-            elif position <= self.after:
-                continue
-            elif topic != b"bus.beat." and self.prefixes == [""] and position == self.after + 1:
-                self.after = position
-                yield position, orjson.loads(envelope)
-            else:
+            elif topic == b"batch." and position <= self.after + 1:
+                for at, envelope in enumerate(envelopes, position):
+                    if at == self.after + 1:
+                        self.after = at
+                        yield at, orjson.loads(envelope)
+            elif position > self.after:
                 yield from self._pages()
 
     def _pages(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -68,11 +68,11 @@ class Subscriber:
                     yield position, orjson.loads(parts[at + 2])
             self.after, more = max(self.after, head["through"]), head["more"]
 
-    def _frame(self) -> tuple[bytes, dict[str, Any], bytes]:
+    def _frame(self) -> tuple[Any, ...]:
         if not self.feed.poll(SILENCE_MS):
             sys.exit("the broker is lost")
-        topic, stamp, envelope = self.feed.recv_multipart()
-        return topic, orjson.loads(stamp), envelope
+        topic, stamp, *envelopes = self.feed.recv_multipart()
+        return topic, orjson.loads(stamp), *envelopes
 
     def _answer(self, verb: bytes, body: dict[str, Any], expected: bytes) -> list[Any]:
         self.number += 1

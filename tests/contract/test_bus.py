@@ -9,10 +9,11 @@ import anyio
 import pytest
 
 from bus.client import CaughtUp, Client, Gap, RefusedError, connect
-from bus.protocol import MAX_PUBLISH_EVENTS
-from bus.sockets import Sockets
+from bus.frames import decode_feed
+from bus.protocol import BATCH_TOPIC, BEAT_TOPIC, MAX_PUBLISH_EVENTS, Arrival
+from bus.sockets import Socket, Sockets
 from bus.source import Source
-from schemas.envelope import Envelope, Recorded
+from schemas.envelope import ROOTS, Envelope, Recorded
 from schemas.events import JournalOpened, JournalTrimmed, SessionGone
 from schemas.identity import SessionId
 from tests.bus.plain import plain_subscriber
@@ -77,6 +78,29 @@ async def test_live_and_replayed_frames_are_the_same_bytes(shared: BrokerProcess
             live = feed.receive()
         (replayed,) = (await client.read(position - 1, limit=1)).rows
         assert live == [replayed.topic, replayed.stamp, replayed.envelope]
+
+
+async def test_batches_and_roots_bring_the_same_events(shared: BrokerProcess) -> None:
+    connection = shared.connection("gateway")
+    async with connect(connection) as client:
+        with Sockets() as sockets:
+            batches = sockets.subscriber(connection, [BATCH_TOPIC, BEAT_TOPIC])
+            roots = sockets.subscriber(connection, [f"{root}.".encode() for root in ROOTS])
+            assert await batches.readable(5)
+            assert await roots.readable(5)
+            positions = await client.publish([said(number) for number in range(MAX_PUBLISH_EVENTS)])
+            assert await brought(batches, positions) == await brought(roots, positions)
+
+
+async def brought(socket: Socket, positions: list[int]) -> list[Arrival]:
+    """Take what a subscriber is told of these positions, in the order in which it comes."""
+    told: list[Arrival] = []
+    while len(told) < len(positions):
+        assert await socket.readable(5)
+        frames = socket.receive()
+        heard = decode_feed(frames) if frames else []
+        told += [one for one in heard if one.position in positions] if isinstance(heard, list) else []
+    return told
 
 
 async def test_a_repeated_publication_is_recorded_once(shared: BrokerProcess) -> None:

@@ -20,6 +20,7 @@ from tests.bus.values import TIME, ids, row
 
 pytestmark = pytest.mark.fault
 SIZE = 1000
+PAGE = 16_384
 WRITER = """
 import sys
 import threading
@@ -145,8 +146,8 @@ def test_whatever_is_damaged_the_rest_is_read_and_the_loss_is_said(tmp_path: Pat
     size = file.stat().st_size
     with file.open("r+b") as opened:
         for _ in range(random_.choice([1, 3, 20])):
-            opened.seek(random_.randrange(0 if seed % 5 == 0 else 8192 * 4, size))
-            opened.write(random_.randbytes(random_.choice([1, 8, 500, 8192])))
+            opened.seek(random_.randrange(0 if seed % 5 == 0 else PAGE * 2, size))
+            opened.write(random_.randbytes(random_.choice([1, 8, 500, PAGE])))
     journal = opened_by_force(folder)
     held, damaged = everything(journal)
     if journal.epoch != "e1":
@@ -184,8 +185,8 @@ def test_what_was_broken_is_kept(tmp_path: Path) -> None:
     file = folder / "journal.sqlite3"
     before = file.stat().st_size
     with file.open("r+b") as opened:
-        opened.seek(before // 2 // 8192 * 8192)
-        opened.write(b"\xff" * 8192)
+        opened.seek(before // 2 // PAGE * PAGE)
+        opened.write(b"\xff" * PAGE)
     journal = opened_by_force(folder)
     (damage,) = journal.found_at_start
     assert damage.last - damage.first < 20

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bus.cursor import CaughtUp, Cursor, Fetched, Gap, Live, Output, step
 from bus.protocol import Beat, Page, Row
 from schemas.codec import decode_stamp
-from tests.bus.values import row
+from tests.bus.values import arrived, row
 
 MATCHING = b"session."
 OTHER = b"request."
@@ -28,7 +28,7 @@ class World:
     held: list[Row] = field(default_factory=list)
     damaged: set[int] = field(default_factory=set)
     told: list[Output] = field(default_factory=list)
-    wire: list[Row | Beat] = field(default_factory=list)
+    wire: list[list[Row] | Beat] = field(default_factory=list)
     asked: list[Fetched] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -38,10 +38,10 @@ class World:
     def head(self) -> int:
         return self.first + len(self.held) - 1
 
-    def record(self, topics: list[bytes]) -> None:
-        for topic in topics:
-            self.held.append(row(self.head + 1, self.epoch, topic))
-            self.wire.append(self.held[-1])
+    def record(self, topics: list[bytes], *, batch: bool) -> None:
+        rows = [row(at, self.epoch, topic) for at, topic in enumerate(topics, self.head + 1)]
+        self.held += rows
+        self.wire += [rows] if batch else [[one] for one in rows]
 
     def trim(self, count: int) -> None:
         del self.held[:count]
@@ -77,7 +77,7 @@ class World:
 
 topics = st.lists(st.sampled_from([MATCHING, OTHER]), min_size=1, max_size=5)
 moves = st.one_of(
-    st.tuples(st.just("record"), topics),
+    st.tuples(st.just("record"), topics, st.booleans()),
     st.tuples(st.just("wire"), st.permutations(range(8)), st.sets(st.integers(0, 7)), st.sets(st.integers(0, 7))),
     st.tuples(st.just("beat")),
     st.tuples(st.just("ask")),
@@ -91,15 +91,15 @@ moves = st.one_of(
 
 def apply(world: World, move: Move) -> None:  # noqa: C901 - one case a kind of move
     match move:
-        case ("record", list(some)):
-            world.record(some)
+        case ("record", list(some), bool(batch)):
+            world.record(some, batch=batch)
         case ("wire", list(order), set(dropped), set(doubled)):
             burst, world.wire = world.wire[:8], world.wire[8:]
             for at in order:
                 if at < len(burst) and at not in dropped:
                     for _ in range(1 + (at in doubled)):
                         heard = burst[at]
-                        world.hear(heard if isinstance(heard, Beat) else Live(_epoch(heard), [heard]))
+                        world.hear(heard if isinstance(heard, Beat) else Live(_epoch(heard[0]), arrived(*heard)))
         case ("beat",):
             world.wire.append(Beat(world.epoch, world.head))
         case ("ask",) if world.cursor.wants_page:
@@ -111,7 +111,8 @@ def apply(world: World, move: Move) -> None:  # noqa: C901 - one case a kind of 
         case ("damage", int(at)) if at < len(world.held) and world.held[at].position > world.cursor.after:
             # what was delivered before it was damaged is no concern of this subscriber
             world.damaged.add(world.held[at].position)
-            world.wire = [one for one in world.wire if isinstance(one, Beat) or one.position != world.held[at].position]
+            spoiled = world.held[at]
+            world.wire = [one for one in world.wire if isinstance(one, Beat) or spoiled not in one]
         case ("restart",):
             world.wire.clear()
         case ("renew",):

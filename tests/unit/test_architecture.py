@@ -94,7 +94,7 @@ PURE = (
         f"schemas.events.{name}"
         for name in ("actors", "bridges", "processes", "providers", "requests", "sessions", "transcripts", "values")
     ),
-    *(f"bus.{name}" for name in ("cursor", "errors", "frames", "protocol", "sequencer", "stream_queue")),
+    *(f"bus.{name}" for name in ("cursor", "errors", "frames", "protocol", "sequencer", "stream_queue", "subscriptions")),
     *(f"actors.registry.{name}" for name in ("announced", "claims", "contests", "conversations", "effects", "files", "fold")),
     "actors.registry.bridges",
     *(f"actors.registry.{name}" for name in ("forgetting", "identity", "judgement", "lifetimes", "limits", "links", "missing")),
@@ -120,7 +120,7 @@ PURE = (
     *(f"actors.transcripts.{name}" for name in ("claude_turns", "codex_turns", "gathering", "pieces")),
     *(f"actors.rollout.{name}" for name in ("announcing", "looking", "tracking", "waiting")),
     *(f"actors.probe.windows.{name}" for name in ("command_line", "layout", "tables")),
-    *(f"actors.probe.{name}" for name in ("always_survey", "by_tuple", "macos.records")),
+    *(f"actors.probe.{name}" for name in ("always_survey", "by_tuple", "linux.places", "macos.records")),
     *(f"actors.runtime.{name}" for name in ("config_rows", "config_text", "contract", "tagged_lines")),
     "actors.supervisor.supervision",
     *(f"actors.cli.chat_{name}" for name in ("desk", "join", "line", "pieces", "text", "view")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bus.cursor import CaughtUp, Cursor, Fetched, Gap, Live, Output, step
 from bus.protocol import Beat, Page
-from tests.bus.values import row, rows
+from tests.bus.values import arrived, row, rows
 
 
 def page(
@@ -25,7 +25,7 @@ def play(cursor: Cursor, *heard: Live | Beat | Fetched) -> tuple[Cursor, list[Ou
 
 
 def test_pages_first_then_live() -> None:
-    cursor, told = play(Cursor("e1"), page(0, 2, 4), page(2, 4, 4), Live("e1", rows(5, 6)))
+    cursor, told = play(Cursor("e1"), page(0, 2, 4), page(2, 4, 4), Live("e1", arrived(*rows(5, 6))))
     assert told == [1, 2, 3, 4, CaughtUp("e1", 4), 5, 6]
     assert not cursor.wants_page
 
@@ -35,17 +35,17 @@ def test_an_empty_journal_is_caught_up_at_once() -> None:
 
 
 def test_live_events_during_reading_are_read_not_taken() -> None:
-    cursor, told = play(Cursor("e1"), Live("e1", rows(5, 6)), page(0, 4, 4))
+    cursor, told = play(Cursor("e1"), Live("e1", arrived(*rows(5, 6))), page(0, 4, 4))
     assert told == [1, 2, 3, 4]
     assert cursor.wants_page
     assert play(cursor, page(4, 6, 6))[1] == [5, 6, CaughtUp("e1", 6)]
 
 
 def test_a_hole_is_read() -> None:
-    cursor, told = play(Cursor("e1"), page(0, 2, 2), Live("e1", [row(3), row(6)]))
+    cursor, told = play(Cursor("e1"), page(0, 2, 2), Live("e1", arrived(row(3), row(6))))
     assert told == [1, 2, CaughtUp("e1", 2), 3]
     assert cursor.wants_page
-    assert play(cursor, page(3, 6, 6), Live("e1", [row(6), row(7)]))[1] == [4, 5, 6, 7]
+    assert play(cursor, page(3, 6, 6), Live("e1", arrived(row(6), row(7))))[1] == [4, 5, 6, 7]
 
 
 def test_a_lost_last_event_shows_in_the_next_beat() -> None:
@@ -58,12 +58,12 @@ def test_a_lost_last_event_shows_in_the_next_beat() -> None:
 
 def test_repeated_and_old_events_are_dropped() -> None:
     cursor, _ = play(Cursor("e1", 5), page(5, 5, 5))
-    assert play(cursor, Live("e1", [row(4), row(6), row(6), row(5), row(7)]), Beat("e1", 3))[1] == [6, 7]
+    assert play(cursor, Live("e1", arrived(row(4), row(6), row(6), row(5), row(7))), Beat("e1", 3))[1] == [6, 7]
 
 
 def test_a_filtered_cursor_takes_pages_only() -> None:
     cursor, _ = play(Cursor("e1", filtered=True), page(0, 3, 3))
-    cursor, told = play(cursor, Live("e1", [row(4)]))
+    cursor, told = play(cursor, Live("e1", arrived(row(4))))
     assert told == []
     assert cursor.wants_page
     sparse = Page(epoch="e1", first=1, head=9, through=9, more=False, rows=(row(4), row(8)))
@@ -96,7 +96,7 @@ def test_a_new_epoch_voids_everything() -> None:
     assert isinstance(told[0], Gap)
     assert [told[0].reason, told[0].last, told[0].epoch] == ["new_epoch", 5, "e2"]
     assert (cursor.after, cursor.wants_page) == (0, True)
-    assert play(cursor, page(0, 2, 2, epoch="e2"), Live("e2", rows(3, 3, "e2")))[1] == [1, 2, CaughtUp("e2", 2), 3]
+    assert play(cursor, page(0, 2, 2, epoch="e2"), Live("e2", arrived(*rows(3, 3, "e2"))))[1] == [1, 2, CaughtUp("e2", 2), 3]
 
 
 def test_a_page_of_a_new_epoch_is_asked_for_again_from_its_beginning() -> None:
@@ -107,7 +107,7 @@ def test_a_page_of_a_new_epoch_is_asked_for_again_from_its_beginning() -> None:
 
 def test_stragglers_of_a_voided_epoch_are_dropped() -> None:
     cursor, _ = play(Cursor("e1"), page(0, 5, 5), Beat("e2", 1), page(0, 1, 1, epoch="e2"))
-    assert play(cursor, Live("e1", rows(6, 7)), Beat("e1", 7), Live("e2", rows(2, 2, "e2")))[1] == [2]
+    assert play(cursor, Live("e1", arrived(*rows(6, 7))), Beat("e1", 7), Live("e2", arrived(*rows(2, 2, "e2"))))[1] == [2]
 
 
 def test_only_a_page_brings_an_epoch_back() -> None:
@@ -124,6 +124,6 @@ def test_a_page_from_another_place_is_asked_for_again() -> None:
 
 
 def test_what_was_heard_of_while_a_page_was_on_its_way_is_read_next() -> None:
-    cursor, told = play(Cursor("e1"), Live("e1", rows(3, 4)), page(0, 2, 2))
+    cursor, told = play(Cursor("e1"), Live("e1", arrived(*rows(3, 4))), page(0, 2, 2))
     assert told == [1, 2]
     assert cursor.wants_page

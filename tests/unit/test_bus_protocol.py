@@ -13,19 +13,23 @@ from bus.frames import (
     decode_feed,
     encode_answered,
     encode_asked,
+    encode_batches,
     encode_beat,
     encode_stamp_fast,
     encode_told,
     stream_topic,
 )
 from bus.protocol import (
+    BATCH_TOPIC,
     BEAT_TOPIC,
-    EVERY_ROOT,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_EVENTS,
     MAX_COMMAND,
     MAX_PUBLISH_EVENTS,
     MAX_TELL,
     STREAM_TOPIC,
     Answered,
+    Arrival,
     Asked,
     Beat,
     Failure,
@@ -42,8 +46,8 @@ from bus.protocol import (
     Welcome,
 )
 from schemas.codec import InvalidMessageError, decode_stamp, encode_stamp
-from schemas.envelope import Stamp
-from tests.bus.values import TIME, row, rows
+from schemas.envelope import ROOTS, Stamp
+from tests.bus.values import TIME, arrived, row, rows
 
 TOLD = b'{"epoch":"e1","position":0,"recordedtime":"t","head":3,"sequence":%b}'
 
@@ -141,8 +145,31 @@ def test_a_member_that_nobody_knows_is_ignored() -> None:
 
 def test_the_feed_carries_events_and_beats() -> None:
     event = rows(3, 3)[0]
-    assert decode_feed([event.topic, event.stamp, event.envelope]) == ("e1", event)
+    assert decode_feed([event.topic, event.stamp, event.envelope]) == arrived(event)
     assert decode_feed(encode_beat("e1", 17, TIME)) == Beat("e1", 17)
+
+
+@pytest.mark.parametrize("count", [1, 2, MAX_BATCH_EVENTS, MAX_BATCH_EVENTS + 1, 3 * MAX_BATCH_EVENTS])
+def test_a_batch_is_its_events(count: int) -> None:
+    batches = list(encode_batches(rows(5, 4 + count)))
+    assert len(batches) == -(-count // MAX_BATCH_EVENTS)
+    assert [one for batch in batches for one in decoded(batch)] == arrived(*rows(5, 4 + count))
+
+
+def test_a_batch_is_bounded_in_bytes() -> None:
+    large = [row(at, envelope=b"x" * (MAX_BATCH_BYTES // 2)) for at in range(1, 4)]
+    whole = row(4, envelope=b"x" * MAX_BATCH_BYTES)
+    batches = list(encode_batches([*large, whole, row(5)]))
+    assert [len(batch) - 2 for batch in batches] == [2, 1, 1, 1]
+    assert [one for batch in batches for one in decoded(batch)] == arrived(*large, whole, row(5))
+    assert list(encode_batches([])) == []
+
+
+def decoded(frames: list[bytes]) -> list[Arrival]:
+    """Read frames that must be events."""
+    heard = decode_feed(frames)
+    assert isinstance(heard, list)
+    return heard
 
 
 def test_the_feed_carries_streams_that_are_no_events() -> None:
@@ -158,9 +185,11 @@ def test_the_stamp_of_a_streams_frame_has_no_place_in_the_journal() -> None:
     assert orjson.loads(stamp) == {"epoch": "e1", "position": 0, "recordedtime": TIME, "head": 17, "sequence": 7}
 
 
-def test_no_root_is_the_streams() -> None:
-    assert not any(root.startswith(STREAM_TOPIC) or STREAM_TOPIC.startswith(root) for root in EVERY_ROOT)
-    assert any(BEAT_TOPIC.startswith(root) for root in EVERY_ROOT)
+@pytest.mark.parametrize("topic", [STREAM_TOPIC, BATCH_TOPIC])
+def test_no_root_is_the_streams_or_the_batches(topic: bytes) -> None:
+    roots = [f"{root}.".encode() for root in ROOTS]
+    assert not any(root.startswith(topic) or topic.startswith(root) for root in roots)
+    assert any(BEAT_TOPIC.startswith(root) for root in roots)
 
 
 @pytest.mark.parametrize(
