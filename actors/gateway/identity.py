@@ -210,12 +210,11 @@ class Identity:
     def _recognise(self, acquaintance: Acquaintance, peer: Peer, known: Iterable[int]) -> bool:
         """Look for the caller among known processes; False when it is none of them, or not what it was a moment ago."""
         try:
-            pid = self._probe.owner(peer, known)
-            if pid is None:
-                return False
-            facts = self._probe.process(pid, holding=peer)
+            facts = self._probe.recognise(peer, known)
         except ProbeError:
             return False  # the full search asks again, and says what is wrong
+        if facts is None:
+            return False
         acquaintance.settle(self._meet(facts))
         return True
 

@@ -7,7 +7,7 @@ How to name the sender of an accepted connection, in this order, each step cheap
 
     peer = probe.peer(local, remote)            # who holds the client's end; None: nobody on this host and network
     peer.uid == probe.this_user()               # otherwise it is not ours to look at
-    pid = probe.owner(peer, known)              # None: look further, in a worker thread:
+    facts = probe.recognise(peer, known)        # None: look further, in a worker thread:
     owners = probe.search_owners(peer)          # exactly one, or the answer is "ambiguous" or "unknown"
     facts = probe.process(pid, holding=peer)    # read between two proofs that it is still the same process and socket
 
@@ -244,6 +244,14 @@ class Probe(Protocol):
 
         None when none holds it, and also when it may be shared (a second known process has it, or it would survive an
         exec): then only a full search can tell.
+        """
+
+    def recognise(self, peer: Peer, known: Iterable[int]) -> ProcessFacts | None:
+        """Do ``owner`` and then ``process`` of whom it names, holding that socket, in less time than one after the other.
+
+        Raises:
+            ProbeError: as ``process``; a full search can tell what happened.
+
         """
 
     def search_all(self, peers: Sequence[Peer]) -> tuple[tuple[int, ...], ...]:

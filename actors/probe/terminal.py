@@ -244,5 +244,7 @@ def _rejected(scheme: _Scheme, value: str, reason: str) -> Evidence:
 
 def _clean(text: str) -> str:
     """Make foreign text fit for a line on a screen: no control characters, bounded."""
-    line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    line = text
+    if not text.isprintable():
+        line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     return line if len(line) <= _MAX_VALUE else f"{line[: _MAX_VALUE - 1]}…"

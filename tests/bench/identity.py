@@ -83,9 +83,8 @@ def name_sender(probe: Probe, connection: socket.socket, known: list[int]) -> No
     peer = probe.peer(connection.getsockname(), connection.getpeername())
     assert peer is not None
     assert peer.uid == probe.this_user()
-    pid = probe.owner(peer, known)
-    assert pid is not None
-    facts = probe.process(pid, holding=peer)
+    facts = probe.recognise(peer, known)
+    assert facts is not None
     classify(facts.exe, facts.argv, facts.script)
     assert find_terminal(facts.variables, facts.tty, facts.leader).key == f"wt:{WT}"
 
@@ -105,7 +104,7 @@ def measure_exits(probe: Probe, rounds: int) -> list[float]:
     """Time from a kill to its notice on the process's descriptor."""
     times = []
     for _ in range(rounds):
-        with subprocess.Popen(["sleep", "60"]) as process, probe.exit_watch(probe.process(process.pid).key) as watch:
+        with subprocess.Popen(["sleep", "60"]) as process, probe.exit_watch(probe.identify(process.pid)) as watch:
             start = time.perf_counter_ns()
             process.kill()
             assert select.select([watch], [], [], 5)[0]
@@ -141,6 +140,8 @@ def main() -> int:
 
         renew()
         others = idle[:9]
+        for other in others:  # known is who was read before
+            probe.process(other)
         print(
             f"{given.processes} idle processes, {os.uname().release}, {os.cpu_count()} cores, Python {sys.version.split()[0]}"
         )

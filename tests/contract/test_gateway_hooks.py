@@ -86,7 +86,7 @@ class Reporter:
             cwd=folder,
             start_new_session=True,
         )
-        self.key: ProcessKey = choose_probe().process(self.process.pid).key
+        self.key: ProcessKey = choose_probe().identify(self.process.pid)
 
     def report(self, agent: str = "codex", *, child: bool = False, **body: Any) -> tuple[int, str]:
         """Report a hook; return the status and the whole answer."""

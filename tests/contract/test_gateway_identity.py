@@ -72,7 +72,7 @@ class CallerProcess:
             env={**keep, **environ},
             start_new_session=True,
         )
-        self.key: ProcessKey = choose_probe().process(self.process.pid).key
+        self.key: ProcessKey = choose_probe().identify(self.process.pid)
 
     def call(self, path: str = "/v1/responses", **asked: Any) -> tuple[int, str]:
         fields = asked.pop("fields", {})

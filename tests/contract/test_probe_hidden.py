@@ -66,6 +66,7 @@ def test_a_process_that_protects_itself_is_hidden_and_holds_nothing_for_sure() -
                 assert peer is not None
                 assert peer.uid == probe.this_user()
                 assert probe.owner(peer, [pid]) is None
+                assert probe.recognise(peer, [pid]) is None
                 assert probe.search_owners(peer) == ()
                 return hidden(probe, pid)
 
@@ -81,6 +82,7 @@ def test_without_descriptors_the_probe_says_so_instead_of_finding_nobody() -> No
             errors = []
             for question in (
                 lambda: probe.owner(peer, [os.getpid()]),
+                lambda: probe.recognise(peer, [os.getpid()]),
                 lambda: probe.search_owners(peer),
                 lambda: probe.process(os.getpid()),
             ):
@@ -91,4 +93,4 @@ def test_without_descriptors_the_probe_says_so_instead_of_finding_nobody() -> No
             return "\n".join(errors)
 
     with forked(work) as (_, answer):
-        assert answer.count("Too many open files") == 3, answer
+        assert answer.count("Too many open files") == 4, answer

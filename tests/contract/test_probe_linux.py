@@ -252,7 +252,7 @@ for _ in range(100):
     connection, remote = server.accept()
     peer = probe.peer(connection.getsockname(), remote)
     assert probe.owner(peer, [first]) == first
-    key = probe.process(first, holding=peer).key
+    key = probe.recognise(peer, [first]).key
     watch = probe.exit_watch(key)
     os.kill(first, 9)
     os.waitpid(first, 0)
@@ -266,6 +266,7 @@ for _ in range(100):
         and refused(ProcessGoneError, lambda: probe.exit_watch(key))
         and refused(SocketMovedError, lambda: probe.process(second, holding=peer))
         and not probe.still_owner(second, peer)
+        and probe.recognise(peer, [second]) is None
         and not probe.is_descendant(key, probe.this_process())
     )
     wrong += not right

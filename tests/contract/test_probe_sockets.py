@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 if sys.platform != "linux":
@@ -19,6 +20,7 @@ from actors.probe import (
 )
 from actors.probe.linux import LinuxProbe
 from actors.probe.linux.pidfd import inodes_are_unique
+from actors.probe.linux.places import Places
 from tests.contract.linux_processes import CONNECT, DEADLINE, accepted, child, forked
 
 
@@ -96,7 +98,10 @@ def test_200_connections_of_20_processes_are_each_attributed_to_theirs(probe: Li
                 peer = probe.peer(connection.getsockname(), remote)
                 assert peer is not None
                 assert probe.owner(peer, known) == owners[remote[1]]
-                assert probe.process(owners[remote[1]], holding=peer).key.pid == owners[remote[1]]
+                facts = probe.recognise(peer, known)
+                assert facts is not None
+                assert facts.key.pid == owners[remote[1]]
+                assert facts == probe.process(owners[remote[1]], holding=peer)
     finally:
         for made in children:
             made.__exit__(None, None, None)
@@ -126,7 +131,57 @@ def test_a_socket_shared_by_a_fork_has_two_owners_and_is_nobodys_for_sure(probe:
             assert probe.search_owners(peer) == tuple(sorted((os.getpid(), twin)))
             assert probe.owner(peer, [os.getpid(), twin]) is None
             assert probe.owner(peer, [twin, os.getpid()]) is None
+            assert probe.recognise(peer, [os.getpid(), twin]) is None
+            assert probe.recognise(peer, [twin, os.getpid()]) is None
         assert probe.owner(peer, [os.getpid()]) == os.getpid()
+
+
+def test_a_fork_that_was_met_before_a_socket_came_is_not_suspected_and_a_later_one_is(
+    probe: LinuxProbe, server: socket.socket
+) -> None:
+    own = os.getpid()
+    with forked(str) as (elder, _):
+        probe.process(elder)
+        client = socket.create_connection(server.getsockname())
+        place = client.fileno()
+        for _ in range(2):  # at a place that is not known, then at one that held another socket
+            with client:
+                peer = accepted(probe, server, client)
+                facts = probe.recognise(peer, [own, elder])
+                assert facts is not None
+                assert facts.key == probe.this_process()
+            client = socket.create_connection(server.getsockname())
+            assert client.fileno() == place
+        with client, forked(str) as (younger, _):
+            peer = accepted(probe, server, client)
+            probe.process(younger)
+            assert probe.search_owners(peer) == tuple(sorted((own, younger)))
+            assert probe.recognise(peer, [own, elder, younger]) is None
+            assert probe.recognise(peer, [younger, elder, own]) is None
+
+
+def test_a_socket_that_stays_where_it_was_is_looked_for_in_every_fork_again(probe: LinuxProbe, server: socket.socket) -> None:
+    own = os.getpid()
+    with socket.create_connection(server.getsockname()) as client:
+        peer = accepted(probe, server, client)
+        assert probe.recognise(peer, [own]) is not None
+        with forked(str) as (twin, _):
+            probe.process(twin)
+            assert probe.recognise(peer, [own, twin]) is None
+            assert probe.recognise(peer, [twin, own]) is None
+
+
+def test_the_place_of_a_socket_says_nothing_of_another_process_with_that_pid(probe: LinuxProbe, server: socket.socket) -> None:
+    """What is remembered is kept by the key: a fork that came to the pid of a dead process shares what its parent holds."""
+    with socket.create_connection(server.getsockname()) as client, forked(str) as (twin, _):
+        peer = accepted(probe, server, client)
+        places = Places()
+        real = probe.process(twin).key
+        dead = msgspec.structs.replace(real, started=real.started - 1, pidfd=None)
+        places.meet(probe.this_process())
+        places.prove(dead, client.fileno(), 1, places.moment())
+        assert places.may_share(dead, client.fileno(), peer.inode, [os.getpid()]) == []
+        assert places.may_share(real, client.fileno(), peer.inode, [os.getpid()]) == [os.getpid()]
 
 
 def test_many_are_searched_for_in_one_walk_each_with_its_own_owners(probe: LinuxProbe, server: socket.socket) -> None:
@@ -144,6 +199,7 @@ def test_a_socket_that_survives_an_exec_is_left_to_the_full_search(probe: LinuxP
         peer = accepted(probe, server, client)
         client.set_inheritable(True)
         assert probe.owner(peer, [os.getpid()]) is None
+        assert probe.recognise(peer, [os.getpid()]) is None
         assert probe.search_owners(peer) == (os.getpid(),)
 
 

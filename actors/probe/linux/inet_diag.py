@@ -42,6 +42,9 @@ _ID_OFFSET = _HEADER.size + 4
 _OWNER_OFFSET = _ID_OFFSET + 48 + 12
 _ERRNO = struct.Struct("=i")
 _IPV4, _IPV6 = 4, 16
+_LENGTH = _HEADER.size + _REQUEST.size + _PORTS.size + 2 * _IPV6 + len(_NO_COOKIE)
+_FAMILIES = {_IPV4: int(socket.AF_INET), _IPV6: int(socket.AF_INET6)}  # plain numbers: an enum's cost shows at this pace
+_TCP = int(socket.IPPROTO_TCP)
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 _ABSENT = (errno.ENOENT, errno.ESTALE)
 
@@ -67,13 +70,13 @@ class Question:
             raise ProbeError(f"not the ends of a TCP connection: {source[0]!r} and {destination[0]!r}") from error
         if len(ends[0]) != len(ends[1]):
             raise ProbeError(f"not of one address family: {source[0]!r} and {destination[0]!r}")
-        family = socket.AF_INET if len(ends[0]) == _IPV4 else socket.AF_INET6
-        return cls(family, _PORTS.pack(source[1], destination[1]) + ends[0].ljust(_IPV6, b"\0") + ends[1].ljust(_IPV6, b"\0"))
+        ports = _PORTS.pack(source[1], destination[1])
+        return cls(_FAMILIES[len(ends[0])], ports + ends[0].ljust(_IPV6, b"\0") + ends[1].ljust(_IPV6, b"\0"))
 
     def encode(self, sequence: int) -> bytes:
         """Write the question as a netlink message."""
-        body = _REQUEST.pack(self.family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES) + self.ends + _NO_COOKIE
-        return _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, sequence, 0) + body
+        head = _HEADER.pack(_LENGTH, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, sequence, 0)
+        return head + _REQUEST.pack(self.family, _TCP, 0, 0, _ALL_STATES) + self.ends + _NO_COOKIE
 
     def decode(self, answer: bytes, *, listening: bool = False) -> Peer | None:
         """Read the answer; None when the kernel knows no such connection (or listening socket) that a process holds.

@@ -10,9 +10,12 @@ would be one that declares nothing: it is told apart (``ProcessStartingError``),
 
 A connection's owner is looked for among the known agents first. One of them holding the socket is enough for a quick answer
 only when nobody else can: a descriptor that is closed on exec never reaches another program by inheritance, and a copy made
-by a fork alone has the same descriptor number, which is looked at in the other known processes. What remains (a fork without
-exec between ``connect`` and this look, in a process that is not known; a socket deliberately passed on) needs the owner's own
-program to do it. Everything doubtful is left to the full search.
+by a fork alone has the same descriptor number, which is looked at in those of the other known processes that may have such a
+copy (``places``). What remains (a fork without exec between ``connect`` and this look, in a process that is not known; a socket
+deliberately passed on) needs the owner's own program to do it. Everything doubtful is left to the full search.
+
+``recognise`` asks all that of one process in one go: a socket that an exec would have closed and that is there before and
+after the process is read also shows that no exec came between, so that one look at its memory is enough.
 
 Must not know agents, terminals' meaning, or sessions.
 """
@@ -48,6 +51,7 @@ from actors.probe.linux import procfs, survey
 from actors.probe.linux.changes import ExecEvents, LastPid, open_exec_events, watch_changes
 from actors.probe.linux.inet_diag import SocketTable
 from actors.probe.linux.pidfd import PidfdWatch, has_exited, held, inodes_are_unique, open_pidfd, unique_inode
+from actors.probe.linux.places import Places
 from actors.probe.linux.procfs import Stat, read_stat
 from actors.probe.linux.surroundings import find_surroundings, sentences
 from schemas.identity import ProcessKey
@@ -56,24 +60,20 @@ _NO_NETLINK = (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EACCES, errno.EP
 _CREDENTIALS = struct.Struct("=3i")
 _EXEC_RETRIES = 3
 _MAX_ANCESTORS = 128
-_REMEMBERED_PROCESSES = 256
-_REMEMBERED_PLACES = 4
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class LinuxProbe:
     """A ``Probe``.
 
-    Its only state is a netlink socket, the descriptors where sockets were found before (hints, checked at each use) and
-    which socket was last shown to be closed on exec (which stays true of that socket).
+    Its only state is a netlink socket and where sockets were found before.
     """
 
     def __init__(self) -> None:
         self._host = _host()
         self._boot = _first_line("/proc/sys/kernel/random/boot_id")
         self._sockets = _socket_table()
-        self._places: dict[int, tuple[int, ...]] = {}
-        self._private: tuple[int, int] | None = None
+        self._places = Places()
         self.surroundings: Surroundings = find_surroundings()
         self.capabilities = self._find_capabilities()
 
@@ -108,18 +108,37 @@ class LinuxProbe:
     def owner(self, peer: Peer, known: Iterable[int]) -> int | None:
         """See ``Probe.owner``."""
         candidates = tuple(known)
-        for find in (self._find_again, self._find):
-            for pid in candidates:
-                descriptor = find(pid, peer)
-                if descriptor is None:
-                    continue
-                others = (other for other in candidates if other != pid)
-                shared = any(procfs.is_socket_at(other, descriptor, peer.inode) for other in others)
-                if shared or not self._is_private(pid, descriptor):
-                    return None
-                self._private = (pid, peer.inode)
-                return pid
-        return None
+        pid, descriptor = self._holder(peer, candidates)
+        if pid is None or not self._is_private(pid, descriptor):
+            return None
+        shared = any(procfs.is_socket_at(other, descriptor, peer.inode) for other in candidates if other != pid)
+        return None if shared else pid
+
+    def recognise(self, peer: Peer, known: Iterable[int]) -> ProcessFacts | None:
+        """See ``Probe.recognise``."""
+        candidates = tuple(known)
+        pid, at = self._holder(peer, candidates)
+        if pid is None:
+            return None
+        descriptor = open_pidfd(pid)
+        try:
+            if not self._is_private(pid, at):
+                return None
+            look = self._places.moment()
+            facts = self._read(pid, _living(pid, read_stat(pid)), descriptor)
+            others = (other for other in candidates if other != pid)
+            suspects = self._places.may_share(facts.key, at, peer.inode, others)
+            if any(procfs.is_socket_at(other, at, peer.inode) for other in suspects):
+                return None
+            holds = procfs.is_socket_at(pid, at, peer.inode)
+            if has_exited(descriptor):
+                raise ProcessGoneError(pid, "exited while it was read")
+        finally:
+            os.close(descriptor)
+        if not holds:
+            raise SocketMovedError(pid, peer.inode)
+        self._places.prove(facts.key, at, peer.inode, look)
+        return facts
 
     def search_owners(self, peer: Peer) -> tuple[int, ...]:
         """See ``Probe.search_owners``."""
@@ -148,7 +167,7 @@ class LinuxProbe:
         """See ``Probe.process``."""
         descriptor = open_pidfd(pid)
         try:
-            facts = self._read_steadily(pid, descriptor, holding)
+            facts = self._read_steadily(pid, descriptor)
             holds = holding is None or self.still_owner(pid, holding)
             if has_exited(descriptor):
                 raise ProcessGoneError(pid, "exited while it was read")
@@ -156,6 +175,7 @@ class LinuxProbe:
             os.close(descriptor)
         if holding is not None and not holds:
             raise SocketMovedError(pid, holding.inode)
+        self._places.meet(facts.key)
         return facts
 
     def exit_watch(self, process: ProcessKey) -> PidfdWatch:
@@ -239,15 +259,19 @@ class LinuxProbe:
             pid = parent
         return False
 
+    def _holder(self, peer: Peer, candidates: Sequence[int]) -> tuple[int | None, int]:
+        """Return which process holds a socket, and at which descriptor; likely places of all come before a search in any."""
+        for find in (self._find_again, self._find):
+            for pid in candidates:
+                if (descriptor := find(pid, peer)) is not None:
+                    return pid, descriptor
+        return None, -1
+
     def _find_again(self, pid: int, peer: Peer) -> int | None:
-        """Look for a socket only where it is likely: programs get the same descriptors again, or the one after the last."""
-        places = self._places.get(pid, ())
-        if not places:
-            return None
-        for descriptor in (*places, places[0] + 1):
+        """Look for a socket only where it is likely."""
+        for descriptor in self._places.likely(pid):
             if procfs.is_socket_at(pid, descriptor, peer.inode):
-                if descriptor not in places:
-                    self._places[pid] = (descriptor, *places)[:_REMEMBERED_PLACES]
+                self._places.found(pid, descriptor)
                 return descriptor
         return None
 
@@ -262,9 +286,7 @@ class LinuxProbe:
         except OSError as error:
             raise procfs.failure(pid, error) from error
         if found is not None:
-            if len(self._places) >= _REMEMBERED_PROCESSES:
-                self._places = {}
-            self._places[pid] = (found, *self._places.get(pid, ()))[:_REMEMBERED_PLACES]
+            self._places.found(pid, found)
         return found
 
     def _is_private(self, pid: int, descriptor: int) -> bool:
@@ -275,13 +297,8 @@ class LinuxProbe:
         except OSError as error:
             raise procfs.failure(pid, error) from error
 
-    def _read_steadily(self, pid: int, descriptor: int, holding: Peer | None) -> ProcessFacts:
-        """Read a process between two looks at its memory: an exec in between would mix two programs.
-
-        One look is enough when it must hold a socket, to be checked after this, that an exec is known to close.
-        """
-        if holding is not None and self._private == (pid, holding.inode):
-            return self._read(pid, _living(pid, read_stat(pid)), descriptor)
+    def _read_steadily(self, pid: int, descriptor: int) -> ProcessFacts:
+        """Read a process between two looks at its memory: an exec in between would mix two programs."""
         file = procfs.StatFile(pid)
         try:
             for _ in range(_EXEC_RETRIES):

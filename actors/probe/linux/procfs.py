@@ -17,7 +17,10 @@ from actors.probe.variables import VARIABLES
 PROC = "/proc"
 _DELETED = " (deleted)"
 _CHUNK = 1 << 14  # below malloc's mmap threshold: a larger buffer costs more than what is read into it
-_VARIABLE = re.compile(rb"\0(" + b"|".join(name.encode() for name in sorted(VARIABLES)) + rb")=([^\0]*)")
+_NAMES = sorted(name.encode() for name in VARIABLES)
+_INITIALS = b"".join(sorted({name[:1] for name in _NAMES}))  # looked at before any name is: most variables fail already there
+_VARIABLE = re.compile(rb"\0(?=[" + _INITIALS + rb"])(" + b"|".join(_NAMES) + rb")=([^\0]*)")
+_FLAGS = re.compile(rb"^flags:\s*([0-7]+)", re.MULTILINE)
 _ZOMBIE_STATES = frozenset("ZXx")
 _O_CLOEXEC = os.O_CLOEXEC
 _PTS_MAJORS = range(136, 144)
@@ -233,10 +236,8 @@ def closes_on_exec(pid: int, descriptor: int) -> bool:
         OSError: gone, or not to be read.
 
     """
-    for line in _read(f"{PROC}/{pid}/fdinfo/{descriptor}").splitlines():
-        if line.startswith(b"flags:"):
-            return bool(int(line[6:], 8) & _O_CLOEXEC)
-    return False
+    flags = _FLAGS.search(_read(f"{PROC}/{pid}/fdinfo/{descriptor}"))
+    return flags is not None and bool(int(flags[1], 8) & _O_CLOEXEC)
 
 
 def failure(pid: int, error: OSError) -> ProbeError:

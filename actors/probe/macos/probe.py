@@ -117,6 +117,11 @@ class MacosProbe:
         owners = peer.owners if isinstance(peer, _SharedPeer) else ()
         return owners[0] if len(owners) == 1 and owners[0] in known else None
 
+    def recognise(self, peer: Peer, known: Iterable[int]) -> ProcessFacts | None:
+        """See ``Probe.recognise``."""
+        pid = self.owner(peer, known)
+        return None if pid is None else self.process(pid, holding=peer)
+
     def search_all(self, peers: Sequence[Peer]) -> tuple[tuple[int, ...], ...]:
         """See ``Probe.search_all``; one look each here."""
         return tuple(self.search_owners(peer) for peer in peers)

@@ -111,6 +111,11 @@ class WindowsProbe:
         """See ``Probe.owner``."""
         return peer.pid if isinstance(peer, ConnectedPeer) and peer.pid in known else None
 
+    def recognise(self, peer: Peer, known: Iterable[int]) -> ProcessFacts | None:
+        """See ``Probe.recognise``."""
+        pid = self.owner(peer, known)
+        return None if pid is None else self.process(pid, holding=peer)
+
     def search_all(self, peers: Sequence[Peer]) -> tuple[tuple[int, ...], ...]:
         """See ``Probe.search_all``."""
         return tuple(self.search_owners(peer) for peer in peers)

@@ -71,6 +71,10 @@ def test_a_connection_is_traced_to_the_process_that_opened_it(probe: WindowsProb
             mine, other = owners[0][0], owners[1][0]
             assert probe.owner(peers[0], (other, mine)) == mine
             assert probe.owner(peers[0], (other,)) is None
+            facts = probe.recognise(peers[0], (other, mine))
+            assert facts is not None
+            assert facts.key.pid == mine
+            assert probe.recognise(peers[0], (other,)) is None
             assert probe.still_owner(mine, peers[0])
             assert not probe.still_owner(other, peers[0])
             assert probe.process(mine, holding=peers[0]).key.pid == mine
