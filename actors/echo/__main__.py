@@ -21,7 +21,7 @@ async def serve(actor: Actor) -> None:
 
     """
     try:
-        async with serving(actor.config.echo.port) as port:
+        async with serving(actor.config.echo.port, actor.log) as port:
             actor.ready(port=port)
             await actor.stopping.wait()
     except PortError as error:

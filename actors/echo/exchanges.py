@@ -75,12 +75,19 @@ class Waiting:
 
 def safe_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Return headers in order with lower-case names, credentials replaced by the digest of their value."""
-    return tuple((name.lower(), credential_digest(value) if name.lower() in _CREDENTIALS else value) for name, value in headers)
+    return tuple(
+        (name.lower(), credential_digest(value) if name.lower() in _CREDENTIALS else _legible(value)) for name, value in headers
+    )
+
+
+def _legible(text: str) -> str:
+    """Return what JSON can hold of a text that came as bytes, whatever they were."""
+    return text.encode(errors="replace").decode()
 
 
 def credential_digest(value: str) -> str:
     """Return the form in which a credential's value is shown."""
-    return f"sha256:{sha256(value.encode()).hexdigest()[:16]}"
+    return f"sha256:{sha256(value.encode(errors='surrogateescape')).hexdigest()[:16]}"
 
 
 class Exchanges:
@@ -106,7 +113,12 @@ class Exchanges:
         """Remember a new request and return its number."""
         self._last += 1
         self._ring[self._last] = Exchange(
-            number=self._last, received=received, method=method, path=path, query=query, headers=safe_headers(headers)
+            number=self._last,
+            received=received,
+            method=method,
+            path=_legible(path),
+            query=_legible(query),
+            headers=safe_headers(headers),
         )
         if len(self._ring) > MAX_EXCHANGES:
             self._ring.popitem(last=False)

@@ -1,54 +1,51 @@
-"""Plays a script on one aiohttp request: pauses, writes, and the ways a connection can end. Decides nothing."""
+"""Plays a script as the answer to one call: pauses, writes, and the ways a connection can end. Decides nothing."""
 
 from __future__ import annotations
 
-import socket
-import struct
+import time
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
 
 import anyio
-from aiohttp import web
 
+from actors.echo.call import Call
 from actors.echo.plan import Chunk, End, Script
 
-HANG_SECONDS = 3600.0
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: closing sends RST
+HANG_SECONDS: Final = 3600.0
+_DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"
+_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 Sent = Callable[[Chunk], None]
 
 
-async def play(request: web.Request, script: Script, sent: Sent) -> web.StreamResponse:
+async def play(call: Call, script: Script, sent: Sent) -> None:
     """Play a script; ``sent`` hears of every chunk that was handed to the connection."""
-    await anyio.sleep(script.wait)
-    response = web.StreamResponse(status=script.status)
-    for name, value in script.headers:
-        response.headers.add(name, value)
+    if script.wait:
+        await anyio.sleep(script.wait)
     if script.head:
-        response.content_length = script.length
-        await response.prepare(request)
+        date = time.strftime(_DATE, time.gmtime())
+        call.begin(script.status, _REASONS.get(script.status, "Unassigned"), (*script.headers, ("date", date)), script.length)
     for chunk in script.chunks:
         if chunk.after:
+            call.flush()
             await anyio.sleep(chunk.after)
         if script.head:
-            await response.write(chunk.content)
-        elif request.transport is not None:
-            request.transport.write(chunk.content)
+            await call.write(chunk.content)
+        else:
+            call.write_raw(chunk.content)
         sent(chunk)
-    await _finish(request, response, script.end)
-    return response
+    await _finish(call, script.end)
 
 
-async def _finish(request: web.Request, response: web.StreamResponse, end: End) -> None:
+async def _finish(call: Call, end: End) -> None:
     if end is End.CLEAN:
-        await response.write_eof()
+        call.finish()
         return
     if end is End.HANG:
+        call.flush()
         await anyio.sleep(HANG_SECONDS)
-    transport = request.transport
-    if transport is None:
-        return
     if end is End.RESET:
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        transport.abort()
+        call.reset()
     else:
-        transport.close()
+        call.cut()

@@ -267,7 +267,7 @@ def test_an_idle_bridge_is_small(tmp_path: Path) -> None:
 
 def test_no_adapter_brings_what_a_bridge_has_no_room_for() -> None:
     names = [file.stem for file in (ROOT / "actors/bridge/adapters").glob("*.py") if file.stem != "__init__"]
-    heavy = {"asyncio", "anyio", "structlog", "zmq", "httpx", "aiohttp", "psutil", "pydantic", "rich", "acp"}
+    heavy = {"asyncio", "anyio", "structlog", "zmq", "httpx", "psutil", "pydantic", "rich", "acp"}
     code = f"""
 import importlib, sys
 import actors.bridge.shell

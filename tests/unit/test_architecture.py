@@ -28,7 +28,6 @@ EXCEPTIONS = {
 
 # Which modules may import a third-party package; a name ending in a dot allows everything below it.
 THIRD_PARTY = {
-    "aiohttp": ("actors.echo.",),
     "anyio": ("bus.", "actors."),
     "filelock": ("actors.supervisor.lock", "actors.cli.system", "actors.runtime.config_edit"),
     "pyte": ("actors.terminal.screen",),

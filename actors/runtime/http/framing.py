@@ -1,7 +1,7 @@
 """What makes a message sound beyond its grammar: which heads are refused, and how ours are written.
 
 llhttp's strict mode keeps the grammar: token characters, bare LF, folded lines, control characters, lengths that are no
-numbers or disagree, a length beside a transfer coding. What it leaves to its user is kept here, as aiohttp did: fields that
+numbers or disagree, a length beside a transfer coding. What it leaves to its user is kept here: fields that
 may come once only, exactly one Host, sizes and counts; and beyond it, no coding but ``chunked`` and none in HTTP/1.0.
 
 Pure. Must not know sockets, nor what a field means to an API.
