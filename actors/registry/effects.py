@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from actors.registry.judgement import canonical, conflicts, gone, proof, shared
+from actors.registry.judgement import canonical, conflicts, gone, only_starter, proof, shared
 from actors.registry.links import links
 from actors.registry.state import Session, State
 from actors.registry.status import doing
@@ -78,6 +78,8 @@ def _owed(state: State, session: Session) -> list[Effect]:
     said = session.announced
     found: list[Effect] = []
     if shared(state, session) or (session.unheard and not said.seen and session.identified_as is not None):
+        return found
+    if not said.seen and only_starter(state, session) is not None:
         return found
     if not said.seen:
         seen = SessionSeen(session=session.id, agent=session.agent[:64], provisional=session.provisional)

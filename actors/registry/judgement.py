@@ -93,6 +93,8 @@ def ended(state: State, session: Session) -> str:
     """
     if session.id in state.driven and driver(state, session) is not None:
         return ""
+    if (starter := only_starter(state, session)) is not None and starter.exited is None:
+        return f"process {process_id(starter.key)} only started the agent's own process"
     held = processes(state, session)
     if held:
         if any(has(session, process) for process in held):
@@ -122,7 +124,7 @@ def ended_at(state: State, session: Session) -> str:
         for name in session.launches
         if not times and (launch := state.launches.get(name)) is not None and launch.ended is not None
     ]
-    return max(times, default=session.last_time)
+    return max(times, default="") or session.last_time
 
 
 def _ended_at(session: Session, process: Process) -> str:
@@ -276,6 +278,17 @@ def launch_of(state: State, session: Session) -> LaunchId | None:
     return max((name for name in session.launches if name not in made), default=None)
 
 
+def only_starter(state: State, session: Session) -> Process | None:
+    """Return the process that a provisional session is, if all that it did was to start the agent's own process.
+
+    An agent that starts itself a second time shows only then which of the two is the session.
+    """
+    if not session.provisional or session.claims or session.disputes or len(session.processes) != 1:
+        return None
+    process = state.processes.get(next(iter(session.processes)))
+    return process if process is not None and process.kind == "wrapper" and process.session == session.id else None
+
+
 def shared(state: State, session: Session) -> bool:
     """Tell whether a provisional session is a shared daemon: no session at all, only a process that others' come from."""
     return session.provisional and any(
@@ -284,11 +297,13 @@ def shared(state: State, session: Session) -> bool:
 
 
 def hidden(state: State, session: Session) -> bool:
-    """Tell whether a session has no row: it is another's alias, or a process that serves many conversations."""
+    """Tell whether a session has no row: another's alias, or a process that serves many, or that only started another."""
     if canonical(state, session.id) != session.id or shared(state, session):
         return True
     if not session.provisional:
         return False
+    if only_starter(state, session) is not None:
+        return True
     held = [process for key in session.processes if (process := state.processes.get(key)) is not None]
     many = [process for process in held if process.kind in SERVES_MANY]
     own = [name for process in many for name in process.sessions]

@@ -54,6 +54,8 @@ def process_seen(state: State, event: Recorded, data: ProcessSeen) -> None:
             if (launched := state.sessions.get(name)) is not None and (launched.provisional or not launched.claims):
                 attach_process(state, launched, process)
         join_launch(state, process, launch, event)
+    elif process.kind == "wrapper":
+        identify(state, process, event)
     state.stir(*process.sessions)
     if data.agent == OTHER or data.kind in NO_SESSION or process.session in state.aliases:
         return
@@ -135,13 +137,15 @@ def join_launch(state: State, process: Process, launch: Launch, event: Recorded)
 
 
 def know_kind(state: State, process: Process, kind: ProcessKind) -> None:
-    """Keep the most telling kind: one that serves many before any other, and any before ``other``."""
-    if kind in (process.kind, OTHER) or process.kind in SERVES_MANY:
+    """Keep the most telling kind: a wrapper's first, as it may only show later; then one that serves many; ``other`` last."""
+    if kind in (process.kind, OTHER) or process.kind == "wrapper" or (process.kind in SERVES_MANY and kind != "wrapper"):
         return
-    if process.kind == OTHER or kind in SERVES_MANY or kind < process.kind:
+    if process.kind == OTHER or kind in SERVES_MANY or kind == "wrapper" or kind < process.kind:
         process.kind = kind
         if kind == "daemon":
             state.daemons[process.key] = None
+        else:
+            state.daemons.pop(process.key, None)
         state.stir(*process.sessions)
         state.unsettled.update(process.sessions)
 

@@ -54,6 +54,8 @@ def _tell_of_process(draw: st.DrawFn, number: int, sources: dict[str, list[Any]]
     if launch:
         sources[CLIENT].append(e.LaunchStarted(launch=launch, agent="codex", process=key, terminal=terminal))
     sources[DISCOVERY] += _discover(draw, key, kind, number)
+    if kind != "daemon" and draw(pick([False, False, True])):  # it starts itself a second time
+        sources[DISCOVERY].append(e.ProcessSeen(process=key, agent="codex", kind="wrapper", terminal=terminal))
     for count in range(draw(st.integers(0, 3))):
         title = draw(st.booleans()) and draw(st.booleans())
         own = SessionId(launch) if launch else process_session(key)
