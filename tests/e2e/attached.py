@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -32,6 +34,14 @@ class Person:
 
     async def presses(self, key: str) -> None:
         await anyio.to_thread.run_sync(self._tmux.press, self._pane, key)
+
+    async def leaves(self, key: str) -> None:
+        """Press a key until the program has ended: it may go at once, or want to be asked a second time."""
+        with anyio.fail_after(DEADLINE):
+            while self._pane in await anyio.to_thread.run_sync(self._tmux.panes):
+                with contextlib.suppress(subprocess.CalledProcessError):  # it may go before the key comes
+                    await self.presses(key)
+                await anyio.sleep(0.2)  # a pane can only be looked for
 
     async def answers(self, question: str, key: str) -> None:
         """Press a key until a question is gone: one that was just drawn may not listen yet."""

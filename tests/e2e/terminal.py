@@ -67,11 +67,18 @@ class Tmux:
         self._seen[pane] = shown
         return shown
 
+    def panes(self) -> list[str]:
+        """Return the panes that there are, whoever opened them; the server has gone with its last one."""
+        try:
+            return self._run("list-panes", "-a", "-F", "#{pane_id}").split()
+        except subprocess.CalledProcessError:
+            return []
+
     def note(self, error: BaseException) -> None:
-        """Add to a failure what the panes show, whoever opened them; of those that are gone, what was seen last."""
+        """Add to a failure what the panes show; of those that are gone, what was seen last."""
         here: list[str] = []
-        with contextlib.suppress(subprocess.SubprocessError):  # the server may have gone with its last pane
-            here = self._run("list-panes", "-a", "-F", "#{pane_id}").split()
+        with contextlib.suppress(subprocess.SubprocessError):  # one may go meanwhile
+            here = self.panes()
             for pane in here:
                 self.screen(pane)
         for pane, shown in self._seen.items():

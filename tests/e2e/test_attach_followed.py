@@ -106,8 +106,7 @@ def test_codex_without_the_daemon_is_given_messages_by_its_queue(tmp_path: Path)
                 refused = await told.say("a NUL: \0")
                 assert refused.outcome == "failed"
                 assert "NUL" in refused.reason
-                await person.presses("C-c")
-                await person.presses("C-c")
+                await person.leaves("C-c")
                 assert "has ended in its terminal" in (await told.until(FailureTold, lambda piece: not piece.turn)).message
                 assert "agent_gone" in (await told.until(Ended)).reason
 

@@ -159,6 +159,13 @@ async def is_verified(system: System, session: str, requests: int) -> None:
     assert (known["verdict"], known["requests"] >= requests) == ("verified", True)
 
 
+async def is_the_only_row(told: Told, system: System, session: str) -> None:
+    """See that none of the agent's processes is a row of its own beside the session, as one that starts itself again is not."""
+    processes = await family(told)
+    rows = (await anyio.to_thread.run_sync(system.sessions)).items()
+    assert [name for name, row in rows if row["process"] and row["process"]["pid"] in processes] == [session]
+
+
 async def answered(told: Told, text: str, reply: str) -> TurnEnded:
     """Say something, and see what is replied."""
     over = await told.say(text)
@@ -178,6 +185,7 @@ def test_turns_tools_interrupts_and_a_new_conversation(habits: Habits, installed
             over = await answered(told, "and now?", "You said: and now?")
             assert await tokens(told, system, over, 2) > long
             await is_verified(system, row.session, 2)
+            await is_the_only_row(told, system, row.session)
 
             await a_tool_is_allowed_and_another_denied(told, installed.work)
             await a_text_and_a_question_are_interrupted(told, installed.work)
