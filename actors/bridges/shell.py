@@ -129,7 +129,6 @@ class Hub:
         self._asks = 0
         self.lull = Lull()
         self._starting = anyio.CapacityLimiter(STARTING)
-        self._being_started: set[LaunchId] = set()
         self.keeping = Keeping(actor.paths, self.sessions, actor.log)
         self.launches = Launches(actor.paths, probe, self.sessions)
         self._changed = anyio.Event()
@@ -237,7 +236,6 @@ class Hub:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 await self._starting.acquire_on_behalf_of(launch)
-                self._being_started.add(launch)
                 stack.callback(self._started, launch)
                 await self.lull.come()
                 await self.keeping.saved(launch)
@@ -261,8 +259,7 @@ class Hub:
 
     def _started(self, launch: LaunchId) -> None:
         """Let another bridge be started: this one has loaded what it needs, or is gone."""
-        if launch in self._being_started:
-            self._being_started.discard(launch)
+        if launch in self._starting.statistics().borrowers:
             self._starting.release_on_behalf_of(launch)
 
     async def _launched(self, session: Session, pid: int) -> tuple[Begin, Spawned]:
