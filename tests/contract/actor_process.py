@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import zmq
 
-from actors.runtime.contract import Anchor, Bootstrap, Line, Status, decode_line, encode_bootstrap
+from actors.runtime.contract import Anchor, Bootstrap, Line, Ready, Status, decode_line, encode_bootstrap
 from actors.runtime.paths import Paths
 from tests.ports import free_port
 
@@ -206,6 +206,14 @@ def place(home: Path, config: str = "") -> Iterator[Place]:
     finally:
         for actor in reversed(subject.started):
             actor.close()
+
+
+@contextlib.contextmanager
+def place_with_bus(home: Path, config: str = "") -> Iterator[Place]:
+    """Give a place whose broker runs for the length of a block."""
+    with place(home, config) as subject:
+        subject.start("broker").until(Ready)
+        yield subject
 
 
 def memory(pid: int) -> int:

@@ -24,7 +24,7 @@ from schemas.codec import decode
 from schemas.commands import CloseSession, ListBridges, SendMessage, ShowPending, StartSession
 from schemas.content import Frame
 from schemas.envelope import Envelope, Recorded
-from tests.contract.actor_process import ActorProcess, Place, place
+from tests.contract.actor_process import ActorProcess, Place, place_with_bus
 
 DEADLINE = 20.0
 AGENT = "codex"  # any that an adapter is there for: its bridge is scripted
@@ -113,10 +113,8 @@ def hub_scene(home: Path, config: str = "") -> Iterator[HubScene]:
     program = home / "agent"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    with place(home, config) as found:
+    with place_with_bus(home, config) as found:
         found.settings["bridges"] = {"bridge": SCRIPT}
-        broker = found.start("broker")
-        broker.until(Ready)
         scene = HubScene(found, folder.resolve(), program)
         scene.start()
         yield scene

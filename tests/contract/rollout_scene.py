@@ -15,7 +15,7 @@ from bus.client import connect
 from bus.connection import read_connection
 from bus.journal import Journal
 from schemas.envelope import Envelope, Recorded
-from tests.contract.actor_process import ActorProcess, Place, place
+from tests.contract.actor_process import ActorProcess, Place, place_with_bus
 from tests.transcripts.made import usage
 
 DEADLINE = 30.0
@@ -99,8 +99,7 @@ class Scene:
 @contextlib.contextmanager
 def scene(home: Path, config: str = "") -> Iterator[Scene]:
     """Give a scene with a broker for the length of a block."""
-    with place(home, config) as given:
-        given.start("broker").until(Ready)
+    with place_with_bus(home, config) as given:
         yield Scene(given)
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtime.contract import Ready
 from schemas.commands import CloseSession, ListAgents, ShowHistory, StartSession
 from schemas.content import TextAdded
-from tests.contract.actor_process import place
+from tests.contract.actor_process import place_with_bus
 from tests.contract.hub_scene import DEADLINE, HubScene, refused, send, told
 
 pytestmark = [
@@ -29,8 +28,7 @@ settle_seconds = 0.3
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[HubScene]:
-    with place(tmp_path / "home", DECLARED) as there:
-        there.start("broker").until(Ready)
+    with place_with_bus(tmp_path / "home", DECLARED) as there:
         scene = HubScene(there, tmp_path, Path(sys.executable))
         scene.start()
         yield scene

@@ -22,13 +22,12 @@ if sys.platform != "linux":
 
 from actors.discovery.scout import Scout
 from actors.probe import choose_probe
-from actors.runtime.contract import Ready
 from actors.runtime.launches import write_launch
 from actors.runtime.paths import Paths
 from schemas.events import ProcessConversationFound, ProcessSeen
 from schemas.identity import LaunchId, ProcessKey
 from schemas.launch import LaunchRecord
-from tests.contract.actor_process import Place, place
+from tests.contract.actor_process import Place, place_with_bus
 from tests.contract.agent import Cast
 from tests.contract.discovery_scene import ROOT_THREAD, begin, exited, facts, found, seen, types
 from tests.contract.linux_processes import NOBODY, PR_SET_DUMPABLE, forked
@@ -42,8 +41,7 @@ PR_SET_NAME = 15
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path / "home") as given:
-        given.start("broker").until(Ready)
+    with place_with_bus(tmp_path / "home") as given:
         yield given
 
 

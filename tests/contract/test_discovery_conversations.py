@@ -13,9 +13,8 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("its stand-ins need Linux", allow_module_level=True)
 
-from actors.runtime.contract import Ready
 from schemas.events import ProcessConversationFound, ProcessSeen
-from tests.contract.actor_process import Place, place
+from tests.contract.actor_process import Place, place_with_bus
 from tests.contract.agent import Cast
 from tests.contract.discovery_scene import LATER_THREAD, OTHER_THREAD, ROOT_THREAD, begin, exited, facts, found, seen, types
 
@@ -24,8 +23,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path / "home") as given:
-        given.start("broker").until(Ready)
+    with place_with_bus(tmp_path / "home") as given:
         yield given
 
 

@@ -22,7 +22,7 @@ from schemas.commands import ExplainSession, ListSessions
 from schemas.envelope import Recorded, subject
 from schemas.identity import LaunchId, SessionId
 from schemas.rows import SessionTable
-from tests.contract.actor_process import ActorProcess, Place, place
+from tests.contract.actor_process import ActorProcess, Place, place, place_with_bus
 from tests.story import OTHER_TAB, TAB, Story, process, provisional
 
 pytestmark = pytest.mark.e2e
@@ -36,8 +36,7 @@ AT_FIRST = SessionId(L)  # until its conversation is known
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path) as given:
-        given.start("broker").until(Ready)
+    with place_with_bus(tmp_path) as given:
         yield given
 
 

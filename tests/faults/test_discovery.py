@@ -24,7 +24,7 @@ from actors.runtime.contract import Ready
 from bus.client import connect
 from bus.connection import read_connection
 from schemas.identity import process_id
-from tests.contract.actor_process import ROOT, Place, place
+from tests.contract.actor_process import ROOT, Place, place_with_bus
 
 pytestmark = [pytest.mark.fault, pytest.mark.e2e]
 KILLS = 8
@@ -33,8 +33,7 @@ RECYCLES = 300
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path / "home") as given:
-        given.start("broker").until(Ready)
+    with place_with_bus(tmp_path / "home") as given:
         yield given
 
 
