@@ -195,7 +195,7 @@ class _Tally:
                 if fact.code:
                     self._codes[fact.code] = None
             case TranscriptUsageRecorded():
-                self._usage = _sum(self._usage, fact.usage)
+                self._usage = fact.usage if self._usage is None else self._usage + fact.usage
             case TranscriptSettingsChanged():
                 if fact.model:
                     self._models[fact.model] = None
@@ -220,18 +220,6 @@ class _Tally:
             rejected_lines=self._rejected,
             threads=threads,
         )
-
-
-def _sum(one: Usage | None, other: Usage) -> Usage:
-    if one is None:
-        return other
-    return Usage(
-        input=one.input + other.input,
-        cached_input=one.cached_input + other.cached_input,
-        output=one.output + other.output,
-        reasoning=one.reasoning + other.reasoning,
-        total=one.total + other.total,
-    )
 
 
 def _read(found: Found) -> tuple[HistoryRow | None, bool]:

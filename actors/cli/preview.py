@@ -5,20 +5,20 @@ Owns the one place of Tabwire where text of a conversation is read for showing; 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
+from actors.cli.thread_names import namings
 from actors.transcripts.files import Unpacked, opened, read_span
 from actors.transcripts.tree import Found, home_of
 from schemas.rows import HistoryRow
 
 _READ: Final = 1 << 20
 _LONGEST: Final = 100
-_LARGEST_INDEX: Final = 16 << 20
 _CONTEXT: Final = ("<", "# AGENTS.md")  # what the agent itself puts before the first message
 
 
@@ -35,11 +35,8 @@ def _messages(found: Found) -> Iterator[str]:
     """Yield the user's messages in the first megabyte of a file."""
     with opened(found.root, found.path) as descriptor:
         if found.name.compressed:
-            unpacked = Unpacked(os.dup(descriptor))
-            try:
+            with contextlib.closing(Unpacked(os.dup(descriptor))) as unpacked:
                 raw = unpacked.read_span(0, _READ)
-            finally:
-                unpacked.close()
         else:
             raw = read_span(descriptor, 0, _READ)
     for line in raw.split(b"\n"):
@@ -85,16 +82,7 @@ def _title(row: HistoryRow) -> str | None:
     home = home_of(row.agent, row.path) if row.agent == "codex" else None
     if home is None:
         return None
-    try:
-        with (Path(home) / "session_index.jsonl").open("rb") as index:
-            lines = index.read(_LARGEST_INDEX).split(b"\n")
-    except OSError:
-        return None
-    for line in reversed(lines):
-        entry = _object(line) if row.thread.encode() in line else {}
-        if entry.get("id") == row.thread and isinstance(entry.get("thread_name"), str):
-            return _shortened(entry["thread_name"])
-    return None
+    return next((_shortened(name) for thread, name in namings(home, row.thread) if thread == row.thread), None)
 
 
 def _object(line: bytes) -> dict[str, Any]:

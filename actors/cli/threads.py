@@ -15,16 +15,16 @@ The provider that a thread is pinned to stands in its rollout (DESIGN: a resume 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from actors.cli import past
 from actors.cli.failures import CommandFailedError
 from actors.cli.history import named
+from actors.cli.thread_names import namings
 from actors.launch.codex import makes_requests
 from actors.launch.plan import LaunchRefusedError
 from actors.probe import Probe, ProbeError, classify, find_terminal, worth_a_look
@@ -32,7 +32,6 @@ from actors.probe.codex_words import CodexCommand, read_command
 from actors.transcripts.tree import UUID, Found, home_of
 
 _BEGINNING: Final = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
-_LARGEST_INDEX: Final = 16 << 20
 _AGENT: Final = "codex"
 
 Former = Callable[[str], str | None]
@@ -92,25 +91,7 @@ def _find(name: str, found: Sequence[Found], environ: Mapping[str, str], former:
 
 def _called(name: str, home: str) -> str | None:
     """Find a thread by the name that its user gave it; the last naming counts."""
-    try:
-        with (Path(home) / "session_index.jsonl").open("rb") as index:
-            lines = index.read(_LARGEST_INDEX).split(b"\n")
-    except OSError:
-        return None  # no index, no names
-    for line in reversed(lines):
-        entry = _object(line)
-        identity = entry.get("id")
-        if entry.get("thread_name") == name and isinstance(identity, str) and UUID.fullmatch(identity):
-            return identity
-    return None
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return next((thread for thread, given in namings(home) if given == name and UUID.fullmatch(thread)), None)
 
 
 def _refuse_archived(found: Found) -> None:

@@ -81,14 +81,7 @@ class Gathering:
 
     def used(self, usage: Usage) -> None:
         """Count tokens of the turn."""
-        before = self._usage or Usage()
-        self._usage = Usage(
-            input=before.input + usage.input,
-            cached_input=before.cached_input + usage.cached_input,
-            output=before.output + usage.output,
-            reasoning=before.reasoning + usage.reasoning,
-            total=before.total + usage.total,
-        )
+        self._usage = usage if self._usage is None else self._usage + usage
 
     def end(self, outcome: TurnOutcome, reason: str = "") -> None:
         """Know how the turn ended; what still follows of it is added all the same."""

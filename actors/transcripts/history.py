@@ -7,6 +7,7 @@ and in what is told. Must not know sessions or who asks.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from typing import Final
@@ -69,11 +70,8 @@ def page(found: Found, *, limit: int, before: int = -1, running: bool = False) -
     """
     with opened(found.root, found.path) as descriptor:
         if found.name.compressed:
-            unpacked = Unpacked(os.dup(descriptor))
-            try:
+            with contextlib.closing(Unpacked(os.dup(descriptor))) as unpacked:
                 raw = unpacked.read_span(0, MAX_WINDOW)
-            finally:
-                unpacked.close()
             return _page(found, raw[: before if before >= 0 else None], 0, limit, running=running and before < 0)
         size = os.fstat(descriptor).st_size
         end = min(before, size) if before >= 0 else size

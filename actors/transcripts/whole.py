@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 
@@ -58,11 +59,8 @@ def _parts(found: Found) -> Iterator[list[Fact]]:
         if not found.name.compressed:
             yield from _facts(found, lambda first, end: read_span(descriptor, first, end), os.fstat(descriptor).st_size)
             return
-        unpacked = Unpacked(os.dup(descriptor))
-        try:
+        with contextlib.closing(Unpacked(os.dup(descriptor))) as unpacked:
             yield from _facts(found, unpacked.read_span, _ENDLESS)
-        finally:
-            unpacked.close()
 
 
 def _facts(found: Found, read: _Read, size: int) -> Iterator[list[Fact]]:

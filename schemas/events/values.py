@@ -50,6 +50,16 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
     reasoning: Count = 0
     total: Count = 0
 
+    def __add__(self, other: Usage) -> Usage:
+        """Count both."""
+        return Usage(
+            input=self.input + other.input,
+            cached_input=self.cached_input + other.cached_input,
+            output=self.output + other.output,
+            reasoning=self.reasoning + other.reasoning,
+            total=self.total + other.total,
+        )
+
 
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """A provider that was considered for a request, and why it was skipped (empty when it was chosen)."""

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.codec import InvalidMessageError, decode_envelope, decode_head, decode_stamp, encode, encode_envelope
 from schemas.envelope import ROOTS, Envelope, segment, subject, topic
-from schemas.events import EVENTS, ActorFailed, LaunchEnded, ProcessExited, RequestCompleted
+from schemas.events import EVENTS, ActorFailed, LaunchEnded, ProcessExited, RequestCompleted, Usage
 from schemas.generate import FOLDER, asyncapi, documents
 from schemas.identity import (
     IdentityError,
@@ -272,3 +272,11 @@ def test_words_for_content_are_no_field_names() -> None:
         == set()
     )
     assert {ActorFailed, ProcessExited, RequestCompleted} <= set(EVENTS.values())
+
+
+def test_usages_are_counted_together_field_by_field() -> None:
+    one = Usage(input=1, cached_input=2, output=3, reasoning=4, total=5)
+    assert one + Usage(input=10, cached_input=20, output=30, reasoning=40, total=50) == Usage(
+        input=11, cached_input=22, output=33, reasoning=44, total=55
+    )
+    assert one + Usage() == Usage() + one == one

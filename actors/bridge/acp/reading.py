@@ -251,14 +251,3 @@ def parted_usage(told: Any) -> Usage | None:
     thought = count(told, "thoughtTokens")
     given = count(told, "outputTokens") + thought
     return Usage(input=put, cached_input=cached, output=given, reasoning=thought, total=put + given)
-
-
-def added(one: Usage, other: Usage) -> Usage:
-    """Add tokens."""
-    return Usage(
-        input=one.input + other.input,
-        cached_input=one.cached_input + other.cached_input,
-        output=one.output + other.output,
-        reasoning=one.reasoning + other.reasoning,
-        total=one.total + other.total,
-    )

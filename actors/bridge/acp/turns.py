@@ -103,7 +103,7 @@ class Turns(Ground):
     def _chunk(self, channel: Channel, update: Mapping[str, Any]) -> None:
         more = self.state.dialect.step_usage(update)
         if more is not None and more.total:
-            self.set(usage=reading.added(self.state.usage, more))
+            self.set(usage=self.state.usage + more)
             self.give(Say(UsageTold(turn=self.state.turn, usage=self.state.usage)))
         said = reading.text_of(update.get("content"))
         if not said:

@@ -82,7 +82,7 @@ def streamed(turn: Turn, told: lines.Streamed) -> Said:  # noqa: PLR0911 - one w
     match event.type:
         case "message_start" if event.message is not None:
             turn, ended = closed(turn)
-            usage = add(turn.before, turn.current)
+            usage = turn.before + turn.current
             return replace(turn, streamed=event.message.id or "", before=usage, current=count(event.message.usage)), ended
         case "content_block_start" if event.content_block is not None and event.index is not None:
             return _opened(turn, event.index, event.content_block)
@@ -159,17 +159,6 @@ def count(tokens: lines.Tokens | None) -> Usage:
     return Usage(input=given, cached_input=cached, output=said, reasoning=max(0, thought or 0), total=given + said)
 
 
-def add(one: Usage, other: Usage) -> Usage:
-    """Add two usages."""
-    return Usage(
-        input=one.input + other.input,
-        cached_input=one.cached_input + other.cached_input,
-        output=one.output + other.output,
-        reasoning=one.reasoning + other.reasoning,
-        total=one.total + other.total,
-    )
-
-
 # ---------------------------------------------------------------------------------------------------------------- texts
 
 
@@ -228,7 +217,7 @@ def _whole(turn: Turn, said: lines.Said, blocks: list[lines.Block]) -> Said:
             outputs += told
     usage = count(said.message.usage)
     if usage.total:
-        turn = replace(turn, before=add(turn.before, turn.current), current=usage, streamed=said.message.id or "")
+        turn = replace(turn, before=turn.before + turn.current, current=usage, streamed=said.message.id or "")
     return turn, tuple(outputs)
 
 
@@ -245,7 +234,7 @@ def _spent(turn: Turn, tokens: lines.Tokens) -> Said:
         total=given + output,
     )
     turn = replace(turn, current=current)
-    whole = add(turn.before, current)
+    whole = turn.before + current
     if whole == turn.told:
         return turn, ()
     return replace(turn, told=whole), (seam.Say(UsageTold(turn=turn.id, usage=whole)),)
