@@ -2,7 +2,8 @@
 
 One broker, one publisher and one subscriber, each a process of its own, through real sockets with CURVE, into a journal with
 ``synchronous=FULL``. Events of 1 KB are encoded from typed values at the publisher and decoded to typed values at the
-subscriber. Printed beside it, from the same minute: what the journal alone and libzmq alone do, as ratios.
+subscriber. Printed beside it, from the same minute, as ratios: what the journal alone, libzmq alone and a bare sequencer
+(``tests.bench.bare_bus``) do.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from schemas.envelope import Recorded, subject
 from schemas.events import RequestAttributed
 from schemas.evidence import Evidence, Rank
 from schemas.identity import RequestId, SessionId
+from tests.bench import bare_bus
 from tests.bus.process import BrokerProcess
 
 PUBLISHER = "gateway"
@@ -210,6 +212,12 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
+def _quantiles(samples: list[list[float]]) -> tuple[float, float]:
+    """Return p50 and p99, each the median of the rounds."""
+    middle, late = (statistics.median(percentile(sample, share) for sample in samples) for share in (0.5, 0.99))
+    return middle, late
+
+
 def throughput() -> tuple[float, float, int]:
     """Return events a second acknowledged and delivered, and how often the subscriber had to read."""
     (started, acked), (delivered, _, holes) = run(publish_batches, EVENTS // BATCH * BATCH)
@@ -232,10 +240,17 @@ def main() -> None:
     print(f"  catch-up reads by the subscriber: {[run[2] for run in runs]}")
     print(f"journal alone (commit of {BATCH})    {journal:9,.0f} rows/s     the bus delivers {delivered / journal:.2f} of it")
     print(f"libzmq PUB→SUB with CURVE alone  {libzmq:9,.0f} messages/s the bus delivers {delivered / libzmq:.2f} of it")
-    pairs = [run(publish_paced, PACED_EVENTS) for _ in range(rounds)]
-    for name, samples in (("acked", [pair[0] for pair in pairs]), ("delivered", [pair[1][1] for pair in pairs])):
-        middle, late = (statistics.median(percentile(sample, share) for sample in samples) for share in (0.5, 0.99))
+    bare = statistics.median(bare_bus.batches(EVENTS // BATCH, BATCH) for _ in range(rounds))
+    print(f"bare sequencer, disk and CURVE   {bare:9,.0f} events/s   the bus delivers {delivered / bare:.2f} of it")
+    pairs = [(run(publish_paced, PACED_EVENTS), bare_bus.paced(PACED_EVENTS, PACED_RATE)) for _ in range(rounds)]
+    medians = {
+        "acked": _quantiles([of_bus[0] for of_bus, _ in pairs]),
+        "delivered": _quantiles([of_bus[1][1] for of_bus, _ in pairs]),
+        "bare": _quantiles([of_bare for _, of_bare in pairs]),
+    }
+    for name, (middle, late) in medians.items():
         print(f"one event at {PACED_RATE}/s, {name:9}      p50 {middle:6.3f} ms   p99 {late:6.3f} ms")
+    print(f"one event takes the bus {medians['delivered'][0] / medians['bare'][0]:.2f} times what it takes a bare sequencer")
 
 
 if __name__ == "__main__":
