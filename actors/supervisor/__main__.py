@@ -1,17 +1,20 @@
 """The process that ``tabwire up`` starts: ``python -m actors.supervisor``."""
 
-from __future__ import annotations
-
 import sys
 
-from actors.supervisor.run import run_supervisor
-from actors.supervisor.table import children
+from actors.supervisor.forks import begin_forks
 
 if __name__ == "__main__":
+    forks = begin_forks("-I")  # before all the rest is loaded, so that it loads at the same time
+    from actors.supervisor.run import run_supervisor
+    from actors.supervisor.table import children, command
+
     sys.exit(
         run_supervisor(
             lambda config, orders: children(
                 config, demo=orders.demo, intensity=orders.intensity, allow_remote=orders.allow_remote
-            )
+            ),
+            command,
+            forks,
         )
     )

@@ -25,7 +25,7 @@ import psutil
 
 from actors.probe import Probe, ProcessGoneError
 from actors.runtime.atomic import write_atomic
-from actors.supervisor.table import OWNER_VARIABLE
+from actors.supervisor.owner import OWNER_VARIABLE
 from schemas.codec import decode, encode
 from schemas.identity import ProcessKey
 

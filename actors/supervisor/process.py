@@ -20,7 +20,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import orjson
 
@@ -34,6 +34,48 @@ _LAST_LINES = 0.5
 _APART = int(getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)) | int(getattr(subprocess, "CREATE_NO_WINDOW", 0))
 
 Tell = Callable[["Process", "Line | int"], None]
+
+
+class Started(Protocol):
+    """A process of our own with three pipes, whoever brought it about; ``subprocess.Popen`` is one."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    def wait(self) -> int:
+        """Wait for its end; return its exit code, or negative the signal that ended it."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send it a signal."""
+
+    def kill(self) -> None:
+        """End it."""
+
+
+Start = Callable[[Sequence[str], Mapping[str, str], str], Started]
+"""Starts a command with an environment in a folder; raises OSError."""
+
+
+def execute(command: Sequence[str], environ: Mapping[str, str], folder: str) -> subprocess.Popen[bytes]:
+    """Start a process in the way that every operating system has.
+
+    Raises:
+        OSError: it could not be started.
+
+    """
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(environ),
+        cwd=folder,
+        bufsize=0,
+        start_new_session=True,  # a Ctrl-C in our terminal is for us alone: children stop in their order
+        creationflags=_APART,
+    )
 
 
 class Process:
@@ -53,23 +95,14 @@ class Process:
         environ: Mapping[str, str],
         log: LogFile,
         tell: Tell,
+        start: Start,
     ) -> None:
         self.actor = actor
         self.name = name
         self.incarnation = 0
         self._log = log
         self._tell = tell
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(environ),
-            cwd=folder,
-            bufsize=0,
-            start_new_session=True,  # a Ctrl-C in our terminal is for us alone: children stop in their order
-            creationflags=_APART,
-        )
+        self._process = start(command, environ, folder)
         self.pid = self._process.pid
         self._handle = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
 

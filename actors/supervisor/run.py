@@ -1,6 +1,9 @@
 """The supervisor's own life: from its orders, one JSON line on stdin, to its exit code.
 
-    {"config_file": …, "state": …, "demo": false, "foreground": false, "intensity": 5, "allow_remote": false}
+    {"config_file": …, "state": …, "demo": false, "foreground": false, "intensity": 5, "allow_remote": false,
+     "fork": true}
+
+With ``"fork": false`` it executes its children, as it does wherever there is no fork server.
 
 Exit codes: 0 stopped as asked · 69 another supervisor runs here · 70 crash · 78 bad configuration. Until it holds the
 lock it writes to stderr only; from then on to ``logs/supervisor.log`` (and to stderr as well in the foreground).
@@ -13,6 +16,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ from actors.runtime.paths import Paths
 from actors.runtime.pipe import LinePipe
 from actors.runtime.stop import take_stop
 from actors.supervisor import table
+from actors.supervisor.forks import Forks
 from actors.supervisor.lock import AlreadyRunningError, only_one
 from actors.supervisor.log_file import LogFile
 from actors.supervisor.process import log_path
@@ -50,6 +55,7 @@ class Orders:
     foreground: bool = False
     intensity: int = 5
     allow_remote: bool = False
+    fork: bool = True
 
 
 class _Both:
@@ -67,13 +73,18 @@ class _Both:
 
 
 def run_supervisor(
-    children: Callable[[Config, Orders], tuple[ChildSpec, ...]], command: Callable[[str], list[str]] = table.command
+    children: Callable[[Config, Orders], tuple[ChildSpec, ...]],
+    command: Callable[[str], list[str]] = table.command,
+    forks: Forks | None = None,
 ) -> int:
-    """Supervise ``children`` until asked to stop; return the exit code."""
+    """Supervise ``children`` until asked to stop; return the exit code. ``forks`` is ended here."""
     said = LinePipe(2)
     log = configure(said, actor=NAME)
     try:
         orders = decode(sys.stdin.buffer.readline(_MAX_ORDERS), Orders)
+        if forks is not None and not orders.fork:
+            forks.end()
+            forks = None
         paths = Paths(Path(orders.config_file), Path(orders.state))
         _part_from_terminal(foreground=orders.foreground)
         weaknesses = [hardening.forbid_inspection(), hardening.adopt_orphans()]
@@ -86,7 +97,7 @@ def run_supervisor(
             for weakness in filter(None, weaknesses):
                 log.warning("a protection is missing", reason=weakness)
             sweep_previous(paths, log)
-            anyio.run(_supervise, children(config, orders), command, paths, config, log)
+            anyio.run(partial(_supervise, children(config, orders), command, paths, config, log, forks=forks))
             own.close()
     except InvalidMessageError as error:
         log.error("the first line on stdin is not orders for a supervisor", reason=str(error))  # noqa: TRY400 - expected
@@ -101,14 +112,22 @@ def run_supervisor(
         log.critical("crashed", exc_info=error)
         return exits.CRASH
     finally:
+        if forks is not None:
+            forks.end()
         said.drain(1.0)
     return exits.OK
 
 
 async def _supervise(
-    specs: tuple[ChildSpec, ...], command: Callable[[str], list[str]], paths: Paths, config: Config, log: Any
+    specs: tuple[ChildSpec, ...],
+    command: Callable[[str], list[str]],
+    paths: Paths,
+    config: Config,
+    log: Any,
+    *,
+    forks: Forks | None,
 ) -> None:
-    run = new_run()
+    run = forks.run if forks is not None else new_run()
     keys = KeyPair.mint()
     register_secret(keys.secret)
     clock = Clock(take_anchor())
@@ -123,7 +142,7 @@ async def _supervise(
         outbox.put(source.envelope(about, event))
 
     supervisor = Supervisor(
-        specs, command, paths=paths, config=config, log=log, publish=publish, run=run, keys=keys, clock=clock
+        specs, command, paths=paths, config=config, log=log, publish=publish, run=run, keys=keys, clock=clock, forks=forks
     )
     log.info("started", pid=os.getpid(), run=run[:12], actors=[spec.actor for spec in specs])
     async with anyio.create_task_group() as tasks:

@@ -5,7 +5,7 @@ Theory of operation
 One task takes inputs from a bounded queue, one at a time, and does at once what ``step`` orders; so the state has one
 owner and no two orders overlap. Children's threads put their lines into that queue (and wait when it is full), a task
 puts signals, the loop itself makes ticks. Processes are started by this task, hence by the main thread: the kernel kills
-a child when the *thread* that started it ends.
+a child when the *thread* that started it ends. Where there is a fork server they come from it, else they are executed.
 
 Must not know when anything should be started or ended (``actors.supervisor.supervision``).
 """
@@ -19,7 +19,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +38,10 @@ from actors.runtime.contract import Bootstrap
 from actors.runtime.retry import take_retries
 from actors.runtime.stop import ask_to_stop, take_stop
 from actors.supervisor import leftovers, table
+from actors.supervisor.forks import ForkFailedError, Forks
 from actors.supervisor.log_file import LogFile
-from actors.supervisor.process import Process, log_path
+from actors.supervisor.owner import owner_mark
+from actors.supervisor.process import Process, execute, log_path
 from actors.supervisor.status import system_status
 from actors.supervisor.supervision import TICK, begin, step
 from actors.supervisor.terms import (
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
 
     from actors.runtime.contract import Line
     from actors.runtime.paths import Paths
+    from actors.supervisor.process import Started
     from actors.supervisor.terms import ChildSpec
     from schemas.identity import ProcessKey
     from schemas.rows import SystemStatus
@@ -104,8 +107,10 @@ class Supervisor:
         run: str,
         keys: KeyPair,
         clock: Clock,
+        forks: Forks | None,
     ) -> None:
         self._command = command
+        self._forks = forks
         self._paths = paths
         self._config = config
         self._log = log
@@ -137,12 +142,14 @@ class Supervisor:
             tasks.cancel_scope.cancel()
         for process in self._prepared.values():
             process.discard()
+        if self._forks is not None:
+            self._forks.end()
         for log in self._logs.values():
             log.close()
 
     def sweep_at_end(self) -> None:
         """End what the actors left behind and forget the record: nothing is running any more."""
-        ended = orphans.end_adopted(()) + leftovers.sweep_marked(table.owner_mark(self._run))
+        ended = orphans.end_adopted(()) + leftovers.sweep_marked(owner_mark(self._run))
         if ended:
             self._log.warning("ended what actors had left behind", pids=ended)
         self._paths.children_file.unlink(missing_ok=True)
@@ -155,7 +162,8 @@ class Supervisor:
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + TICK
-                orphans.reap({process.pid for process in (*self._processes.values(), *self._prepared.values())})
+                self._renew_forks()
+                orphans.reap(self._own_pids())
                 self._take_retries()
                 if take_stop(self._paths):
                     self._log.info("stopping", reason="asked to")
@@ -210,9 +218,10 @@ class Supervisor:
             actor=actor,
             name=name,
             folder=str(self._paths.state),
-            environ=table.environment(actor, self._config, os.environ, table.owner_mark(self._run, actor, name)),
+            environ=table.environment(actor, self._config, os.environ, owner_mark(self._run, actor, name)),
             log=self._logs[actor],
             tell=self._hear,
+            start=self._start,
         )
         try:
             self._recorded[actor] = self._probe.identify(process.pid)
@@ -220,6 +229,24 @@ class Supervisor:
             self._log.info("a child's key could not be read", child=actor, reason=str(error))
         self._write_record()
         return process
+
+    def _start(self, command: Sequence[str], environ: Mapping[str, str], folder: str) -> Started:
+        """Start a process by fork where that can be had, else by exec."""
+        if self._forks is not None:
+            try:
+                return self._forks.fork(command, environ, folder)
+            except ForkFailedError as error:
+                self._log.warning("started by exec", command=command[-1], reason=str(error))
+        return execute(command, environ, folder)
+
+    def _renew_forks(self) -> None:
+        if self._forks is None:
+            return
+        try:
+            if self._forks.renew():
+                self._log.info("another fork server was started", pid=self._forks.pid)
+        except OSError as error:
+            self._log.warning("no fork server could be started", reason=error.strerror or str(error))
 
     def _spawn(self, actor: str, incarnation: int) -> None:
         try:
@@ -241,6 +268,11 @@ class Supervisor:
             settings={"allow": self._allowed} if actor == table.BROKER else dict(self._settings[actor]),
         )
         process.begin(bootstrap, incarnation)
+
+    def _own_pids(self) -> set[int]:
+        """Return the processes that somebody waits for."""
+        pids = {process.pid for process in (*self._processes.values(), *self._prepared.values())}
+        return pids if self._forks is None or self._forks.pid is None else pids | {self._forks.pid}
 
     def _write_record(self) -> None:
         try:
@@ -265,7 +297,7 @@ class Supervisor:
             process.close()
             del self._processes[exited.actor]
             self._recorded.pop(exited.actor, None)
-            self._sweeps.start_soon(self._sweep_after, exited.actor, table.owner_mark(self._run, exited.actor, process.name))
+            self._sweeps.start_soon(self._sweep_after, exited.actor, owner_mark(self._run, exited.actor, process.name))
 
     async def _sweep_after(self, actor: str, mark: str) -> None:
         """End what a dead actor left behind, while its successor starts."""

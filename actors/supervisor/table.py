@@ -9,10 +9,10 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+from actors.supervisor.owner import OWNER_VARIABLE
 from actors.supervisor.terms import ChildSpec
 from schemas.config import ECHO, Config
 
-OWNER_VARIABLE: Final = "TABWIRE_OWNER"
 BROKER: Final = "broker"
 GATEWAY: Final = "gateway"
 _KEY_FROM_ENVIRONMENT: Final = "env:"
@@ -53,8 +53,3 @@ def environment(actor: str, config: Config, inherited: Mapping[str, str], owner:
                 kept.pop(provider.key.removeprefix(_KEY_FROM_ENVIRONMENT), None)
     kept[OWNER_VARIABLE] = owner
     return kept
-
-
-def owner_mark(run: str, actor: str = "", incarnation: str = "") -> str:
-    """Return what marks a child and everything it starts: ``<run>.<actor>.<incarnation>``, or the prefix of a whole run."""
-    return f"{run}.{actor}.{incarnation}" if actor else f"{run}."

@@ -6,7 +6,12 @@ actor does is told by a file in its state folder, ``act.<name>``, in words; so i
 
 from __future__ import annotations
 
+import gc
+import json
 import os
+import random
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +21,7 @@ from pathlib import Path
 import anyio
 
 from actors.runtime.actor import Actor, run_actor
+from actors.supervisor.forks import begin_forks
 from actors.supervisor.run import Orders, run_supervisor
 from actors.supervisor.terms import ChildSpec
 from bus.errors import BusUnavailableError
@@ -62,6 +68,36 @@ def _hang(_actor: Actor) -> None:
     time.sleep(3600)
 
 
+def _report(actor: Actor) -> None:
+    """Write down everything that one process can find to be different from another."""
+    own = Path("/proc/self")
+    found = {
+        "argv": sys.argv,
+        "orig_argv": sys.orig_argv,
+        "flags": list(sys.flags),
+        "path": sys.path,
+        "main": [__name__, sys.modules["__main__"].__name__, __file__],
+        "environ": dict(os.environ),
+        "folder": str(Path.cwd()),
+        "descriptors": {
+            entry.name: str(entry.readlink()).split(":")[0] for entry in (own / "fd").iterdir() if entry.is_symlink()
+        },
+        "status": [
+            line
+            for line in (own / "status").read_text().splitlines()
+            if line.startswith(("SigBlk", "SigIgn", "SigCgt", "Umask", "Name"))
+        ],
+        "signals": [str(signal.getsignal(number)) for number in (signal.SIGPIPE, signal.SIGCHLD, signal.SIGXFSZ)],
+        "limits": [resource.getrlimit(limit) for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE)],
+        "priority": os.getpriority(os.PRIO_PROCESS, 0),
+        "session": os.getsid(0) == os.getpid() == os.getpgid(0),
+        "parent": os.getppid(),
+        "collects": gc.isenabled(),
+        "drawn": random.random(),  # noqa: S311 - the very generator that a fork copies
+    }
+    (Path(actor.bootstrap.state) / f"report.{actor.bootstrap.actor}").write_text(json.dumps(found))
+
+
 def _raise_family(actor: Actor) -> None:
     """Start a child, a grandchild and one that left session and process group; write their pids down."""
     record = Path(actor.bootstrap.state) / "family"
@@ -93,6 +129,7 @@ ACTS: dict[str, Callable[[Actor], None]] = {
     "babble": _babble,
     "hang": _hang,
     "family": _raise_family,
+    "report": _report,
 }
 
 
@@ -111,4 +148,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         run_actor(sys.argv[1], play)
     os.environ["PYTHONPATH"] = str(Path.cwd())
-    sys.exit(run_supervisor(_children, _command))
+    sys.exit(run_supervisor(_children, _command, begin_forks()))

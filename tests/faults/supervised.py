@@ -37,6 +37,7 @@ class Supervised:
     config: str = ""
     environ: dict[str, str] = field(default_factory=dict)
     intensity: int = 5
+    fork: bool = True
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -61,6 +62,7 @@ class Supervised:
             "state": str(self.paths.state),
             "foreground": True,
             "intensity": self.intensity,
+            "fork": self.fork,
         }
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):

@@ -25,6 +25,13 @@ def stage(tmp_path: Path) -> Iterator[Supervised]:
         yield subject
 
 
+@pytest.fixture(params=[True, False], ids=["forked", "executed"])
+def either(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Supervised]:
+    """Give a stage whose actors are forked where that can be had, and one whose actors never are."""
+    with supervised(tmp_path, fork=request.param) as subject:
+        yield subject
+
+
 def family(stage: Supervised) -> list[int]:
     return [int(pid) for pid in (stage.paths.state / "family").read_text().split()]
 
@@ -38,10 +45,10 @@ def open_descriptors(process: psutil.Process) -> int:
 
 
 @pytest.mark.parametrize("actor", CAST)
-def test_a_killed_actor_is_back_and_the_others_keep_their_processes(stage: Supervised, actor: str) -> None:
-    before = stage.start().pids()
+def test_a_killed_actor_is_back_and_the_others_keep_their_processes(either: Supervised, actor: str) -> None:
+    before = either.start().pids()
     os.kill(before[actor], signal.SIGKILL)
-    rows = stage.until_ready(actor, before[actor])
+    rows = either.until_ready(actor, before[actor])
     assert rows[actor]["restarts"] == 1
     assert rows[actor]["last_exit"] == "killed by signal 9"
     assert {other: rows[other]["pid"] for other in CAST if other != actor} == {
@@ -49,10 +56,10 @@ def test_a_killed_actor_is_back_and_the_others_keep_their_processes(stage: Super
     }
 
 
-def test_a_stopped_actor_is_hung_and_replaced(stage: Supervised) -> None:
-    before = stage.start().pids()
+def test_a_stopped_actor_is_hung_and_replaced(either: Supervised) -> None:
+    before = either.start().pids()
     os.kill(before["registry"], signal.SIGSTOP)
-    rows = stage.until_ready("registry", before["registry"])
+    rows = either.until_ready("registry", before["registry"])
     assert rows["registry"]["last_exit"] == "hung: no beat for 3 s"
     assert ended(before["registry"], 0)
     assert rows["gateway"]["pid"] == before["gateway"]
@@ -104,13 +111,13 @@ def test_an_unreachable_broker_backs_off_without_ever_failing(stage: Supervised)
     assert rows["registry"]["last_exit"] == "broker unreachable (75): no broker"
 
 
-def test_stop_leaves_nothing_behind_not_even_what_left_its_session(stage: Supervised) -> None:
-    stage.act("gateway", "family")
-    pids = [*stage.start().pids().values(), *family(stage)]
+def test_stop_leaves_nothing_behind_not_even_what_left_its_session(either: Supervised) -> None:
+    either.act("gateway", "family")
+    pids = [*either.start().pids().values(), *family(either)]
     assert len(pids) == 6
-    assert stage.stop() == 0
+    assert either.stop() == 0
     assert all(ended(pid, 0) for pid in pids)
-    assert not stage.paths.children_file.exists()
+    assert not either.paths.children_file.exists()
 
 
 def test_a_dead_actor_s_family_ends_while_it_starts_again(stage: Supervised) -> None:
@@ -130,17 +137,17 @@ def test_stop_ends_an_actor_that_will_not_stop(stage: Supervised) -> None:
     assert ended(pid, 0)
 
 
-def test_after_a_killed_supervisor_no_actor_lives_and_the_next_one_sweeps_and_starts(stage: Supervised) -> None:
-    stage.act("gateway", "family")
-    actors = stage.start().pids().values()
-    relatives = family(stage)
-    stage.act("gateway")
-    stage.kill()
+def test_after_a_killed_supervisor_no_actor_lives_and_the_next_one_sweeps_and_starts(either: Supervised) -> None:
+    either.act("gateway", "family")
+    actors = either.start().pids().values()
+    relatives = family(either)
+    either.act("gateway")
+    either.kill()
     assert all(ended(pid, 2) for pid in actors)
-    assert stage.paths.children_file.exists()
-    stage.start()
+    assert either.paths.children_file.exists()
+    either.start()
     assert all(ended(pid, 0) for pid in relatives)
-    swept = next(entry for entry in stage.log("supervisor") if entry["event"] == "ended what an earlier run had left behind")
+    swept = next(entry for entry in either.log("supervisor") if entry["event"] == "ended what an earlier run had left behind")
     assert set(swept["pids"]) == set(relatives)
 
 
@@ -198,8 +205,9 @@ def test_logs_are_json_lines_without_secrets_whatever_an_actor_writes(stage: Sup
     assert all(path.stat().st_mode & 0o077 == 0 for path in stage.paths.logs.iterdir())
 
 
-def test_restarts_leave_no_zombies_and_no_descriptors(tmp_path: Path) -> None:
-    with supervised(tmp_path, intensity=1000) as stage:
+@pytest.mark.parametrize("fork", [True, False], ids=["forked", "executed"])
+def test_restarts_leave_no_zombies_and_no_descriptors(tmp_path: Path, *, fork: bool) -> None:
+    with supervised(tmp_path, intensity=1000, fork=fork) as stage:
         stage.start()
         assert stage.process is not None
         supervisor = psutil.Process(stage.process.pid)

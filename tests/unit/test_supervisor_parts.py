@@ -13,6 +13,7 @@ from actors.runtime.contract import Ready
 from actors.supervisor import table
 from actors.supervisor.lock import AlreadyRunningError, only_one
 from actors.supervisor.log_file import LogFile
+from actors.supervisor.owner import owner_mark
 from actors.supervisor.process import lines
 from actors.supervisor.status import system_status
 from actors.supervisor.supervision import begin, step
@@ -53,10 +54,10 @@ def test_echo_is_started_when_it_is_the_default_or_for_the_demo() -> None:
 def test_a_variable_that_holds_a_provider_s_key_is_for_the_gateway_alone() -> None:
     config = Config(providers={"mine": Provider(base_url="https://x.test/v1", key="env:MINE")})
     inherited = {"MINE": "secret", "PATH": "/bin"}
-    mark = table.owner_mark("run", "gateway", "1")
+    mark = owner_mark("run", "gateway", "1")
     assert table.environment("gateway", config, inherited, mark) == {**inherited, "TABWIRE_OWNER": "run.gateway.1"}
     assert table.environment("echo", config, inherited, mark) == {"PATH": "/bin", "TABWIRE_OWNER": "run.gateway.1"}
-    assert mark.startswith(table.owner_mark("run"))
+    assert mark.startswith(owner_mark("run"))
 
 
 def test_a_log_is_bounded_private_and_continues(tmp_path: Path) -> None:
