@@ -11,7 +11,7 @@ Must not know files.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -21,6 +21,7 @@ from actors.transcripts.facts import (
     Fact,
     Held,
     Id,
+    Outcome,
     Path,
     Place,
     RejectedError,
@@ -28,6 +29,7 @@ from actors.transcripts.facts import (
     Spot,
     Thread,
     Tokens,
+    Told,
     Word,
     decoded,
     moment,
@@ -51,8 +53,6 @@ _INTERRUPTED: Final = b"[Request interrupted by user"
 _COMMAND: Final = (b'"<command-', b'"<local-command-', b'"<bash-')
 _LONGEST_NOTE: Final = 400
 _GOING_ON: Final = frozenset({"", "tool_use", "pause_turn"})
-Told = tuple[Thread, tuple[Fact, ...]]
-Outcome = Literal["completed", "aborted", "failed"]
 
 
 class _Details(Struct):

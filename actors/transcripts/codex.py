@@ -8,16 +8,17 @@ states, compactions) are counted and passed over without being looked into. Must
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from actors.transcripts import codex_limits
+from actors.transcripts import codex_limits, codex_meta
 from actors.transcripts.facts import (
     Fact,
     Id,
+    Outcome,
     Path,
     Place,
     RejectedError,
@@ -25,6 +26,7 @@ from actors.transcripts.facts import (
     Spot,
     Thread,
     Tokens,
+    Told,
     Word,
     decoded,
     moment,
@@ -32,21 +34,16 @@ from actors.transcripts.facts import (
     word,
 )
 from actors.transcripts.facts import Line as Text
-from actors.transcripts.tree import UUID
 from schemas.events import (
-    ThreadKind,
-    TranscriptSeen,
     TranscriptSettingsChanged,
     TranscriptTurnEnded,
     TranscriptTurnStarted,
     TranscriptUsageRecorded,
     Usage,
 )
-from schemas.identity import SessionId, conversation_key, session_of
+from schemas.identity import SessionId
 
 _NOTHING: Final = Raw(b"")
-Told = tuple[Thread, tuple[Fact, ...]]
-Outcome = Literal["completed", "aborted", "failed"]
 
 
 class _Line(Struct):
@@ -54,38 +51,6 @@ class _Line(Struct):
     payload: Raw = _NOTHING
     timestamp: str = ""
     ordinal: int | None = None
-
-
-class _Git(Struct):
-    branch: Text | None = None
-    commit_hash: Word | None = None
-
-
-class _Meta(Struct):
-    id: Id
-    session_id: Id | None = None
-    timestamp: str = ""
-    cwd: Path | None = None
-    originator: Text | None = None
-    cli_version: Word | None = None
-    source: Raw = _NOTHING
-    thread_source: Text | None = None
-    model_provider: Word | None = None
-    git: _Git | None = None
-    parent_thread_id: Id | None = None
-    forked_from_id: Id | None = None
-
-
-class _Spawn(Struct):
-    parent_thread_id: Id | None = None
-
-
-class _SpawnSource(Struct):
-    thread_spawn: _Spawn | None = None
-
-
-class _Source(Struct):
-    subagent: Raw = _NOTHING
 
 
 class _Context(Struct):
@@ -142,9 +107,6 @@ class _Event(Struct):
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
-_META: Final = msgspec.json.Decoder(_Meta)
-_SOURCE: Final = msgspec.json.Decoder(_Source)
-_SPAWN: Final = msgspec.json.Decoder(_SpawnSource)
 _CONTEXT: Final = msgspec.json.Decoder(_Context)
 _RECORD: Final = msgspec.json.Decoder(_Record)
 _EVENT: Final = msgspec.json.Decoder(_Event)
@@ -162,7 +124,7 @@ def read(thread: Thread, place: Place, line: bytes, end: int) -> Told:
     if not thread.thread:
         if told.type != "session_meta":
             raise RejectedError("the file does not begin with a session_meta line")
-        return _seen(thread, place, told, end)
+        return codex_meta.seen(thread, place, told.payload, told.timestamp, end)
     tell = _TYPES.get(told.type)
     spot = Spot(place=place, end=end, timestamp=told.timestamp, ordinal=told.ordinal)
     return tell(thread, spot, told.payload) if tell else _ignored(thread)
@@ -170,62 +132,6 @@ def read(thread: Thread, place: Place, line: bytes, end: int) -> Told:
 
 def _ignored(thread: Thread) -> Told:
     return replace(thread, ignored=thread.ignored + 1), ()
-
-
-def _seen(thread: Thread, place: Place, line: _Line, end: int) -> Told:
-    meta: _Meta = decoded(_META, line.payload)
-    root = meta.session_id or meta.id
-    for id_ in (meta.id, root, meta.parent_thread_id, meta.forked_from_id):
-        if id_ is not None and not UUID.fullmatch(id_):
-            raise RejectedError("an id in session_meta is not a UUID")
-    if meta.id != place.thread:
-        raise RejectedError("session_meta and the file's name name different threads")
-    origin, kind, parent = _origin(meta)
-    conversation = conversation_key("codex", root)
-    git = meta.git or _Git()
-    seen = TranscriptSeen(
-        session=session_of(conversation),
-        conversation=conversation,
-        agent="codex",
-        thread=meta.id,
-        thread_kind=kind,
-        path=place.path,
-        file=place.file,
-        offset=end,
-        created=moment(meta.timestamp or line.timestamp),
-        cwd=printable(meta.cwd or "", "cwd") or None,
-        origin=origin,
-        originator=printable(meta.originator or "", "originator"),
-        agent_version=printable(meta.cli_version or "", "version"),
-        agent_provider=printable(meta.model_provider or "", "provider"),
-        git_branch=printable(git.branch or "", "branch"),
-        git_commit=printable(git.commit_hash or "", "commit"),
-        parent_thread=meta.parent_thread_id or parent,
-        forked_from=conversation_key("codex", meta.forked_from_id) if meta.forked_from_id else None,
-        archived=place.archived,
-    )
-    settings = Settings(agent_provider=seen.agent_provider, cwd=seen.cwd)
-    return replace(thread, session=seen.session, thread=meta.id, created=seen.created, settings=settings), (seen,)
-
-
-def _origin(meta: _Meta) -> tuple[str, ThreadKind, str | None]:
-    """Read where a thread comes from: a word for it, its kind, and the thread that spawned it."""
-    if meta.thread_source == "thread_title":
-        return "thread_title", "title", None
-    if bytes(meta.source)[:1] != b"{":
-        return word(meta.source), "main", None
-    sub: Raw = decoded(_SOURCE, meta.source).subagent
-    if not bytes(sub):
-        return word(meta.source), "main", None
-    what = word(sub)
-    if bytes(sub)[:1] == b"{":
-        spawn = decoded(_SPAWN, sub).thread_spawn
-        parent = spawn.parent_thread_id if spawn else None
-        if parent is not None and not UUID.fullmatch(parent):
-            raise RejectedError("an id in session_meta is not a UUID")
-        return f"subagent:{what}", "subagent", parent
-    kinds: dict[str, ThreadKind] = {"review": "review", "compact": "compaction"}
-    return f"subagent:{what}", kinds.get(what, "subagent"), None
 
 
 def _settled(thread: Thread, spot: Spot, settings: Settings) -> Told:

@@ -10,7 +10,7 @@ Must not know files, nor any dialect.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -36,6 +36,7 @@ Fact = (
     | TranscriptSettingsChanged
     | TranscriptLineRejected
 )
+Outcome = Literal["completed", "aborted", "failed"]
 Id = Annotated[str, Meta(max_length=200)]
 Path = Annotated[str, Meta(max_length=4096)]
 Tokens = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -124,6 +125,10 @@ class Thread(Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: bool = False
     rejected: int = 0
     ignored: int = 0
+
+
+Told = tuple[Thread, tuple[Fact, ...]]
+"""The thread as it stands after a line, and what that line told."""
 
 
 class _Tag(Struct):

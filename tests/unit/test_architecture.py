@@ -114,7 +114,7 @@ PURE = (
     *(f"actors.probe.{name}" for name in ("agents", "codex_words", "terminal", "variables")),
     *(f"actors.discovery.{name}" for name in ("account", "codex_daemon", "endpoints", "holdings", "portrait", "terms")),
     *(f"actors.runtime.{name}" for name in ("websocket", "http.bounds", "http.fields", "http.framing", "http.replying")),
-    *(f"actors.transcripts.{name}" for name in ("claude", "claude_messages", "codex", "codex_limits", "facts")),
+    *(f"actors.transcripts.{name}" for name in ("claude", "claude_messages", "codex", "codex_limits", "codex_meta", "facts")),
     *(f"actors.transcripts.{name}" for name in ("lines", "story", "tree")),
     *(f"actors.transcripts.{name}" for name in ("claude_turns", "codex_turns", "gathering", "pieces")),
     *(f"actors.rollout.{name}" for name in ("announcing", "looking", "tracking", "waiting")),
