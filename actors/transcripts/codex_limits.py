@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from actors.transcripts.facts import Limit, RejectedError, Spot, Thread, Told, Word, decoded, moment, printable
+from actors.transcripts.facts import Fact, Limit, RejectedError, Spot, Thread, Told, Word, decoded, moment, printable
 from schemas.events import TranscriptQuotaObserved
 from schemas.identity import SessionId
 
