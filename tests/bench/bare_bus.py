@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
-from typing import Any
+from typing import Any, cast
 
 import zmq
 
@@ -34,7 +34,7 @@ def sequence(pipe: Pipe) -> None:
         socket.curve_server, socket.curve_secretkey, socket.curve_publickey = True, secret, public
         socket.sndhwm = socket.rcvhwm = 0
         socket.bind("tcp://127.0.0.1:*")
-    pipe.send((public, ingress.last_endpoint.decode(), feed.last_endpoint.decode()))
+    pipe.send((public, _endpoint(ingress), _endpoint(feed)))
     with tempfile.TemporaryFile() as file:
         descriptor = file.fileno()
         os.pwrite(descriptor, b"\0" * PREALLOCATED, 0)  # a write-ahead log is overwritten too
@@ -54,8 +54,12 @@ def sequence(pipe: Pipe) -> None:
                 ingress.send_multipart([connection, position.to_bytes(8, "big")])
 
 
-def _peer(kind: int, server_key: bytes, endpoint: str) -> Any:
-    socket = zmq.Context.instance().socket(kind)
+def _endpoint(socket: zmq.Socket[bytes]) -> str:
+    return cast("bytes", socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+
+
+def _peer(kind: int, server_key: bytes, endpoint: str) -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     socket.curve_serverkey = server_key
     socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
     socket.sndhwm = socket.rcvhwm = 0
