@@ -16,6 +16,7 @@ Must not know: how any of these is observed (``actors.probe``), or what is belie
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Annotated, NewType
 
@@ -61,6 +62,7 @@ class ProcessKey(Struct, frozen=True, order=True, gc=False):
     pidfd: int | None = None
 
 
+@lru_cache(maxsize=1024)  # each request counts for a process
 def process_id(key: ProcessKey) -> str:
     """Name a process: ``41233-3fa2c1d09b7e``, the pid for people and a digest of the whole key for exactness."""
     canonical = f"{key.host}\0{key.boot}\0{key.pid}\0{key.started}\0{key.pidfd or ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
 
@@ -12,8 +13,15 @@ _VARIANT = "89ab"
 
 def uuid7(milliseconds: int, randomness: bytes) -> str:
     """Build a UUID of version 7 (RFC 9562) from Unix time in milliseconds and ten random bytes; it sorts by time."""
-    time, rest = f"{milliseconds & _MILLISECONDS:012x}", randomness[:RANDOM_BYTES].hex()
-    return f"{time[:8]}-{time[8:]}-7{rest[:3]}-{_VARIANT[randomness[RANDOM_BYTES - 1] & 3]}{rest[3:6]}-{rest[6:18]}"
+    rest = randomness.hex()
+    return f"{_beginning(milliseconds)}{rest[:3]}-{_VARIANT[randomness[RANDOM_BYTES - 1] & 3]}{rest[3:6]}-{rest[6:18]}"
+
+
+@lru_cache(maxsize=8)
+def _beginning(milliseconds: int) -> str:
+    """Write the time and the version, which ids that are drawn within a millisecond share."""
+    time = f"{milliseconds & _MILLISECONDS:012x}"
+    return f"{time[:8]}-{time[8:]}-7"
 
 
 def derived(*causes: str) -> str:

@@ -6,6 +6,7 @@ Pure. Owns the paths that exist. Must not know sockets, nor what is decided abou
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -61,6 +62,7 @@ def part_passage(raw: str) -> tuple[str, str]:
     return passage, f"/{rest}"
 
 
+@lru_cache(maxsize=128)  # callers ask for few, over and over
 def read_target(raw: str) -> Target:
     """Read a request target. Only the origin form is served, and no path that another reader could resolve otherwise."""
     path = raw.partition("?")[0]

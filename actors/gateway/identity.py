@@ -7,8 +7,9 @@ and the processes seen lately are tried first (a known agent costs some 0.1 ms).
 for by a full search, milliseconds long, in a worker thread; the request waits for it, but not for ever.
 
 Facts are kept with the connection they were read for: an ``exec`` keeps a process's key and replaces everything else, and a
-socket that is closed on exec cannot outlive the program. What is kept per process is that it was told of (``process.seen``)
-and the watch on its exit, upon which it is forgotten and told of again (``process.exited``, ``launch.ended``).
+socket that is closed on exec cannot outlive the program. What is kept per process is that it was told of (``process.seen``),
+what was made of its facts, for as long as the same are read again, and the watch on its exit, upon which it is forgotten and
+told of again (``process.exited``, ``launch.ended``).
 
 Everything here is bounded: searches at once, searches waiting, processes remembered. Must not know HTTP or providers.
 """
@@ -27,7 +28,19 @@ import anyio.to_thread
 from actors.gateway import limits
 from actors.gateway.admission import Kernel
 from actors.gateway.ancestry import nearest_agent
-from actors.gateway.attribution import NO_LAUNCH, OTHER, Caller, Standing, above, caller_of, lost, unknown_caller
+from actors.gateway.attribution import (
+    NO_LAUNCH,
+    OTHER,
+    Attribution,
+    Caller,
+    Standing,
+    above,
+    attribute,
+    caller_of,
+    lost,
+    unknown_caller,
+)
+from actors.gateway.claims import Claims
 from actors.gateway.launches import LaunchBook
 from actors.probe import (
     Address,
@@ -57,7 +70,7 @@ _BUSY: Final = "too many callers are being looked for at once"
 class Acquaintance:
     """One connection's other end. ``caller`` is None as long as it is being looked for; ``on_settled`` learns who it is."""
 
-    __slots__ = ("_found", "caller", "kernel", "on_settled", "peer", "relations")
+    __slots__ = ("_attributed", "_found", "caller", "kernel", "on_settled", "peer", "relations")
 
     def __init__(self, peer: Peer | None, kernel: Kernel) -> None:
         self.peer = peer
@@ -66,6 +79,15 @@ class Acquaintance:
         self.relations: dict[LaunchId, bool] = {}
         self.on_settled: Callable[[Caller], None] | None = None
         self._found: anyio.Event | None = None
+        self._attributed: tuple[Caller, Standing, Claims, Attribution] | None = None
+
+    def attribute(self, caller: Caller, standing: Standing, claims: Claims) -> Attribution:
+        """Join the three accounts of a request; most requests of a connection have those of the one before."""
+        if (last := self._attributed) is not None and last[0] is caller and last[1] == standing and last[2] == claims:
+            return last[3]
+        who = attribute(caller, standing, claims)
+        self._attributed = (caller, standing, claims, who)
+        return who
 
     def settle(self, caller: Caller) -> None:
         """Say who it is; the first word stands."""
@@ -97,6 +119,7 @@ class Identity:
         self._known: OrderedDict[int, ProcessKey] = OrderedDict()
         self._watched: dict[ProcessKey, ExitWatch] = {}
         self._told: set[ProcessKey] = set()
+        self._met: dict[ProcessKey, tuple[ProcessFacts, Caller]] = {}
         self._untold: dict[ProcessKey, ProcessSeen] = {}
         self._launched: dict[ProcessKey, set[LaunchId]] = {}
         self._pending: list[ExitWatch] = []
@@ -262,18 +285,13 @@ class Identity:
 
         ``below`` is the caller above which it was found; None when it is the caller itself.
         """
-        agent = classify(facts.exe, facts.argv, facts.script)
-        terminal = find_terminal(facts.variables, facts.tty, facts.leader)
-        used = () if terminal.used is None else (terminal.used,)
-        caller = caller_of(
-            facts.key,
-            agent.agent,
-            agent.kind,
-            terminal=terminal.key,
-            terminal_missing=terminal.missing,
-            seated=(*used, *terminal.rejected),
-            cwd=facts.cwd,
-        )
+        met = self._met.get(facts.key)
+        if met is not None and met[0] == facts:
+            caller = met[1]
+        else:
+            caller = _caller(facts)
+            if facts.key in self._watched:
+                self._met[facts.key] = (facts, caller)
         if below is not None:
             caller = above(caller, below)
         if facts.key not in self._told and self._watch(facts.key):
@@ -327,6 +345,7 @@ class Identity:
         process = watch.process
         watch.close()
         del self._watched[process]
+        self._met.pop(process, None)
         if self._known.get(process.pid) == process:
             del self._known[process.pid]
         for launch in sorted(self._launched.pop(process, ())):
@@ -369,3 +388,18 @@ class Identity:
     def _tell_ended(self, launch: LaunchId) -> None:
         # The id is derived, so that a launch ends once however often gateways start.
         self._tell(subject("launch", launch), LaunchEnded(launch=launch), derived("launch.ended", launch))
+
+
+def _caller(facts: ProcessFacts) -> Caller:
+    agent = classify(facts.exe, facts.argv, facts.script)
+    terminal = find_terminal(facts.variables, facts.tty, facts.leader)
+    used = () if terminal.used is None else (terminal.used,)
+    return caller_of(
+        facts.key,
+        agent.agent,
+        agent.kind,
+        terminal=terminal.key,
+        terminal_missing=terminal.missing,
+        seated=(*used, *terminal.rejected),
+        cwd=facts.cwd,
+    )

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from actors.gateway import limits, moves
 from actors.gateway.answers import Answer
-from actors.gateway.attribution import Caller, Standing, attribute
+from actors.gateway.attribution import Caller, Standing
 from actors.gateway.course import Course
 from actors.gateway.exchange import begin
 from actors.gateway.forwarding import answer_fields
@@ -168,7 +168,7 @@ class Performance(Course):
         at, state = time.monotonic(), self._state
         if state is None:
             raise RuntimeError("nothing was begun")
-        who = attribute(caller, standing, state.claims)
+        who = self._line.acquaintance.attribute(caller, standing, state.claims)
         throttled = self._conductor.throttle.check(who.session or unnamed(self._line.peer_text), at)
         return moves.Identified(at, who, standing, throttled)
 

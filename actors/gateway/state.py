@@ -174,4 +174,4 @@ def since(state: Exchange, at: float) -> float:
 
 def milliseconds(seconds: float) -> float:
     """Return seconds as facts tell them."""
-    return max(0.0, round(seconds * 1000, 3))
+    return int(seconds * 1_000_000 + 0.5) / 1000 if seconds > 0 else 0.0  # round() takes six times as long

@@ -82,9 +82,16 @@ def test_whoever_was_met_and_shares_a_socket_by_forks_is_suspected(deeds: list[t
 def test_places_are_looked_at_again_the_latest_first_and_the_one_after_it_last() -> None:
     places = Places()
     assert places.likely(1) == ()
-    for descriptor in (7, 9, 7, 10, 11, 12):
+    for descriptor in (7, 9, 7, 12, 11):
         places.found(1, descriptor)
-    assert places.likely(1) == (12, 11, 10, 9, 13)
+    assert places.likely(1) == (11, 12, 9, 7, 12)
+
+
+def test_of_a_process_that_opens_many_the_next_place_is_looked_at_first() -> None:
+    places = Places()
+    for descriptor in (7, 9, 10, 11, 12):
+        places.found(1, descriptor)
+    assert places.likely(1) == (13, 12, 11, 10, 9)
 
 
 def test_nothing_is_remembered_for_ever() -> None:

@@ -50,6 +50,8 @@ class Places:
     def likely(self, pid: int) -> tuple[int, ...]:
         """Return the descriptors at which a process may hold a socket: where one was found, and the one after the last."""
         places = self._likely.get(pid, ())
+        if len(places) == _PLACES and places[0] == places[1] + 1 == places[2] + 2:  # it is opening many
+            return (places[0] + 1, *places)
         return (*places, places[0] + 1) if places else ()
 
     def found(self, pid: int, descriptor: int) -> None:
