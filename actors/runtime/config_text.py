@@ -18,7 +18,6 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import tomlkit
 from msgspec import Struct
 
 from schemas.config_lines import Place, header_of, key_of, shown
@@ -51,6 +50,8 @@ def set_value(text: str, place: Place, key: str, value: Any) -> str:
         NotPlainError: there is no such table, or its header is not to be found.
 
     """
+    import tomlkit  # noqa: PLC0415 - 17 ms that no start shall wait for
+
     lines = _LINES.findall(text)
     found = statements(lines)
     for one in found:
@@ -143,6 +144,8 @@ def literal(value: Any) -> str:
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(literal(one) for one in value)}]"
+    import tomlkit  # noqa: PLC0415 - as above
+
     return str(tomlkit.item(value).as_string())
 
 

@@ -51,6 +51,7 @@ COMMON: Final = (
     "actors.probe",
     "actors.runtime.actor",
     "actors.runtime.checkpoint",
+    "actors.runtime.launches",
     "anyio._backends._asyncio",
     "bus.client",
     "bus.outbox",
@@ -61,6 +62,7 @@ COMMON: Final = (
     "schemas.provider_rows",
     "schemas.rows",
     "sqlite3",
+    "zstandard",
 )
 """What most actors load. What only one of them does it loads after its fork, while others load theirs."""
 

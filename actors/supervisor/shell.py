@@ -137,7 +137,8 @@ class Supervisor:
         async with anyio.create_task_group() as tasks, self._queue, self._to_queue:
             self._sweeps = tasks
             tasks.start_soon(self._listen_to_signals)
-            self._prepare_all()
+            self._take(Tick())  # the first child goes on at once; it waits for nobody
+            self._prepare_others()
             await self._work()
             tasks.cancel_scope.cancel()
         for process in self._prepared.values():
@@ -204,9 +205,11 @@ class Supervisor:
 
     # ------------------------------------------------------------------------------------------------ processes
 
-    def _prepare_all(self) -> None:
+    def _prepare_others(self) -> None:
         """Let every child load its code while it waits for its turn."""
         for child in self._state.children:
+            if child.phase != "waiting":
+                continue
             with contextlib.suppress(OSError):  # the same error comes at its turn, and is told then
                 self._prepared[child.spec.actor] = self._prepare(child.spec.actor)
 

@@ -121,7 +121,7 @@ PURE = (
     *(f"actors.probe.windows.{name}" for name in ("command_line", "layout", "tables")),
     *(f"actors.probe.{name}" for name in ("always_survey", "by_tuple", "linux.places", "macos.records")),
     *(f"actors.runtime.{name}" for name in ("config_rows", "config_text", "contract", "tagged_lines")),
-    "actors.supervisor.supervision",
+    *(f"actors.supervisor.{name}" for name in ("fork_words", "owner", "supervision")),
     *(f"actors.cli.chat_{name}" for name in ("desk", "join", "line", "pieces", "text", "view")),
 )
 IMPURE = {"time", "random", "secrets", "os", "logging", "structlog", "anyio", "asyncio", "socket", "threading", "subprocess"}
