@@ -13,10 +13,11 @@ from typing import Any, Final, Protocol
 import anyio
 
 from actors.gateway import dialect, limits
+from actors.gateway.acquaintance import Acquaintance
 from actors.gateway.admission import Door, Refusal, check_head
 from actors.gateway.head import Head
 from actors.gateway.hook_report import Report, check_hook, fact, read_report
-from actors.gateway.identity import Acquaintance, Identity
+from actors.gateway.identity import Identity
 
 Answer = tuple[int, bytes]
 Tell = Callable[[str, Any, str | None], None]

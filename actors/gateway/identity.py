@@ -26,21 +26,10 @@ import anyio.abc
 import anyio.to_thread
 
 from actors.gateway import limits
+from actors.gateway.acquaintance import Acquaintance
 from actors.gateway.admission import Kernel
 from actors.gateway.ancestry import nearest_agent
-from actors.gateway.attribution import (
-    NO_LAUNCH,
-    OTHER,
-    Attribution,
-    Caller,
-    Standing,
-    above,
-    attribute,
-    caller_of,
-    lost,
-    unknown_caller,
-)
-from actors.gateway.claims import Claims
+from actors.gateway.attribution import NO_LAUNCH, OTHER, Caller, Standing, above, caller_of, lost, unknown_caller
 from actors.gateway.launches import LaunchBook
 from actors.probe import (
     Address,
@@ -63,49 +52,7 @@ from schemas.launch import LaunchRecord
 Tell = Callable[[str, Any, str | None], None]
 _SEARCH_QUEUE: Final = 64
 _GONE: Final = "no process holds the caller's socket: it was closed, or belongs to another network namespace"
-_SLOW: Final = f"the search for the caller's process took longer than {limits.IDENTITY_WAIT * 1000:.0f} ms"
 _BUSY: Final = "too many callers are being looked for at once"
-
-
-class Acquaintance:
-    """One connection's other end. ``caller`` is None as long as it is being looked for; ``on_settled`` learns who it is."""
-
-    __slots__ = ("_attributed", "_found", "caller", "kernel", "on_settled", "peer", "relations")
-
-    def __init__(self, peer: Peer | None, kernel: Kernel) -> None:
-        self.peer = peer
-        self.kernel = kernel
-        self.caller: Caller | None = None
-        self.relations: dict[LaunchId, bool] = {}
-        self.on_settled: Callable[[Caller], None] | None = None
-        self._found: anyio.Event | None = None
-        self._attributed: tuple[Caller, Standing, Claims, Attribution] | None = None
-
-    def attribute(self, caller: Caller, standing: Standing, claims: Claims) -> Attribution:
-        """Join the three accounts of a request; most requests of a connection have those of the one before."""
-        if (last := self._attributed) is not None and last[0] is caller and last[1] == standing and last[2] == claims:
-            return last[3]
-        who = attribute(caller, standing, claims)
-        self._attributed = (caller, standing, claims, who)
-        return who
-
-    def settle(self, caller: Caller) -> None:
-        """Say who it is; the first word stands."""
-        if self.caller is None:
-            self.caller = caller
-            if self.on_settled is not None:
-                self.on_settled(caller)
-                self.on_settled = None
-        if self._found is not None:
-            self._found.set()
-
-    async def wait(self) -> Caller:
-        """Wait for the answer, but not longer than a request may be held up."""
-        if self.caller is None:
-            self._found = self._found or anyio.Event()
-            with anyio.move_on_after(limits.IDENTITY_WAIT):
-                await self._found.wait()
-        return self.caller or unknown_caller(_SLOW)
 
 
 class Identity:

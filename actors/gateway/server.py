@@ -17,11 +17,12 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, Protocol
 
 from actors.gateway import limits
+from actors.gateway.acquaintance import Acquaintance
 from actors.gateway.admission import Kernel
 from actors.gateway.attribution import Caller, unknown_caller
 from actors.gateway.crowd import Caps, Crowd
 from actors.gateway.door import beyond_loopback
-from actors.gateway.identity import Acquaintance, Identity
+from actors.gateway.identity import Identity
 from actors.runtime.http import line
 from actors.runtime.http.intake import Request
 from actors.runtime.http.replying import refusal

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.gateway.acquaintance import Acquaintance
 from actors.gateway.admission import Kernel
 from actors.gateway.attribution import NO_LAUNCH, Caller, Standing, attribute, caller_of
 from actors.gateway.claims import NO_CLAIMS, Claims
-from actors.gateway.identity import Acquaintance
 from actors.gateway.state import milliseconds
 from schemas.identity import ConversationKey, ProcessKey
 
