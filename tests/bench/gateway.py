@@ -66,6 +66,7 @@ class Figures:
     cpu: float
     delay_p50: float = 0.0
     delay_p99: float = 0.0
+    opening_p99: float = 0.0
 
 
 class Load:
@@ -85,18 +86,20 @@ class Load:
 
     def measure(self, peer: Peer, case: Case) -> Figures:
         """Run one case against one peer."""
-        requests = max(case.connections, case.requests // (SLOWER if peer.name == "litellm" else 1))
+        requests = max(2 * case.connections, case.requests // (SLOWER if peer.name == "litellm" else 1))
         before = cpu_seconds(list(peer.pids))
         answer = self.ask(port=peer.port, mode=case.mode, connections=case.connections, requests=requests, fresh=case.fresh)
         if answer.get("problem"):
             raise RuntimeError(f"{peer.name}, {case.name}: {answer['problem']}")
         spent = cpu_seconds(list(peer.pids)) - before
-        took, delay = answer["took"], answer["delay"]
+        took, delay, opening = answer["took"], answer["delay"], answer["opening"]
         assert isinstance(took, dict)
         assert isinstance(delay, dict)
+        assert isinstance(opening, dict)
         seconds = float(str(answer["seconds"]))
         cpu = spent * 1e6 / requests
-        return Figures(requests / seconds, took["p50"], took["p99"], cpu, delay.get("p50", 0.0), delay.get("p99", 0.0))
+        delays = delay.get("p50", 0.0), delay.get("p99", 0.0)
+        return Figures(requests / seconds, took["p50"], took["p99"], cpu, *delays, opening.get("p99", 0.0))
 
 
 @contextmanager
@@ -123,7 +126,7 @@ def measure(load: Load, taking_part: list[Peer], rounds: int) -> Table:
 
 
 def _median(figures: list[Figures]) -> Figures:
-    names = ("per_second", "p50", "p99", "cpu", "delay_p50", "delay_p99")
+    names = ("per_second", "p50", "p99", "cpu", "delay_p50", "delay_p99", "opening_p99")
     return Figures(**{name: median(getattr(each, name) for each in figures) for name in names})
 
 
@@ -157,6 +160,11 @@ def show(table: Table, names: list[str]) -> None:
             if (name, case.name) in table:
                 print(f"| {case.name} | {name} | {' | '.join(_row(table, case, name))} |")
     print("(CPU: of the peer for one request; paced: p50 and p99 are those of the delay of an event)")
+    opened = [(name, table[name, "POST c128"].opening_p99) for name in names if (name, "POST c128") in table]
+    opening = ", ".join(f"{name} {took:,.0f} us" for name, took in opened)
+        f"{name} {table[name, 'POST c128'].opening_p99:,.0f} us" for name in names if (name, "POST c128") in table
+    )
+    print(f"(not in these: the first request of each of 128 connections, p99: {opening})")
 
 
 def _row(table: Table, case: Case, name: str) -> list[str]:
