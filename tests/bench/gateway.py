@@ -162,8 +162,6 @@ def show(table: Table, names: list[str]) -> None:
     print("(CPU: of the peer for one request; paced: p50 and p99 are those of the delay of an event)")
     opened = [(name, table[name, "POST c128"].opening_p99) for name in names if (name, "POST c128") in table]
     opening = ", ".join(f"{name} {took:,.0f} us" for name, took in opened)
-        f"{name} {table[name, 'POST c128'].opening_p99:,.0f} us" for name in names if (name, "POST c128") in table
-    )
     print(f"(not in these: the first request of each of 128 connections, p99: {opening})")
 
 
