@@ -89,10 +89,7 @@ class Feed(AsyncIterator[Told]):
             raise BusUnavailableError(f"the broker was silent for {LOST_SECONDS:g} s")
         arrivals: list[Arrival] = []
         epoch = self._cursor.epoch
-        while len(arrivals) < _BURST:
-            frames = self._socket.receive()
-            if frames is None:
-                break
+        for frames in self._socket.waiting():
             try:
                 heard = decode_feed(frames)
             except InvalidMessageError as error:
@@ -109,6 +106,8 @@ class Feed(AsyncIterator[Told]):
                 self._live(epoch, arrivals)
                 epoch, arrivals = heard[0].stamp.epoch, []
             arrivals += heard
+            if len(arrivals) >= _BURST:
+                break
         self._live(epoch, arrivals)
 
     def _live(self, epoch: str, arrivals: Sequence[Arrival]) -> None:
