@@ -2,8 +2,8 @@
 
 A job is a bounded number of requests over a number of connections, each sending its next request when its last answer is
 complete; ``fresh`` takes a new connection for every request, as Codex does. Answers: how long all took, and quantiles of the
-time to the end of an answer and of the delay of paced events, in microseconds. What the first request of a kept connection
-took is told apart (``opening``): it pays for the connection, and with few requests a connection it alone would be the p99.
+time to the end of an answer and of the delay of paced events, in microseconds; those of the first requests of connections that
+are kept, which pay for them, once more by themselves (``opening``).
 """
 
 from __future__ import annotations
@@ -112,8 +112,11 @@ class Caller(asyncio.Protocol):
 
     def _complete(self) -> None:
         job = self._job
-        (job.opening if self._opening else job.took).append(time.monotonic_ns() - self._begun)
-        self._opening = False
+        took = time.monotonic_ns() - self._begun
+        job.took.append(took)
+        if self._opening:
+            job.opening.append(took)
+            self._opening = False
         job.done += 1
         if job.done == job.requests:
             self._finished.set()
