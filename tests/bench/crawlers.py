@@ -22,8 +22,9 @@ async def _drip(writer: asyncio.StreamWriter, what: bytes) -> None:
         await asyncio.sleep(PACE)
 
 
-async def crawl(port: int, kind: int) -> None:
-    """Be one slow caller, again and again."""
+async def crawl(port: int, kind: int, moment: float) -> None:
+    """Be one slow caller, again and again, from a moment on: they are not in step."""
+    await asyncio.sleep(moment)
     head = _HEAD % port
     while True:
         with contextlib.suppress(OSError):
@@ -52,7 +53,7 @@ async def crawl(port: int, kind: int) -> None:
 
 async def main(port: int, count: int) -> None:
     """Hold the connections until stdin ends."""
-    tasks = [asyncio.ensure_future(crawl(port, number % 3)) for number in range(count)]
+    tasks = [asyncio.ensure_future(crawl(port, number % 3, PACE * number / count)) for number in range(count)]
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     for task in tasks:
         task.cancel()

@@ -28,7 +28,7 @@ from tests.bench.peers import Peer
 PROCESSES, EACH = 5, 100
 SETTLED = 0.9  # of all slow connections are open; those that were cut are on their way back
 BOUND = 1.2
-LOAD = Case("POST c16", "json", 16, 4000)
+LOAD = Case("POST c16", "json", 16, 12_000)  # some seconds: the callers come once a second
 
 
 @contextmanager
