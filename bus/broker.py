@@ -229,13 +229,14 @@ class Broker:
 
     def _receive(self) -> bool:
         """Take what peers sent; tell whether there is room for more."""
-        for taken, (frames, name) in enumerate(self._ingress.waiting_named(), 1):
-            self._take(frames, name)
-            if taken == BURST:
-                self._recorder.start()
+        for _ in range(BURST):
+            received = self._ingress.receive_named()
+            if received is None:
+                self._recorder.settle()
                 break
+            self._take(*received)
         else:
-            self._recorder.settle()
+            self._recorder.start()
         return not self._recorder.full
 
     def _take(self, frames: list[bytes], name: str) -> None:

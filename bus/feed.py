@@ -89,7 +89,10 @@ class Feed(AsyncIterator[Told]):
             raise BusUnavailableError(f"the broker was silent for {LOST_SECONDS:g} s")
         arrivals: list[Arrival] = []
         epoch = self._cursor.epoch
-        for frames in self._socket.waiting():
+        while len(arrivals) < _BURST:
+            frames = self._socket.receive()
+            if frames is None:
+                break
             try:
                 heard = decode_feed(frames)
             except InvalidMessageError as error:
@@ -106,8 +109,6 @@ class Feed(AsyncIterator[Told]):
                 self._live(epoch, arrivals)
                 epoch, arrivals = heard[0].stamp.epoch, []
             arrivals += heard
-            if len(arrivals) >= _BURST:
-                break
         self._live(epoch, arrivals)
 
     def _live(self, epoch: str, arrivals: Sequence[Arrival]) -> None:

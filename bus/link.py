@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import anyio
 from anyio.abc import TaskGroup
@@ -127,7 +126,10 @@ class Link:
     # ------------------------------------------------------------------------------------------------ tasks
 
     def _receive(self) -> bool:
-        for frames in islice(self._socket.waiting(), _BURST):
+        for _ in range(_BURST):
+            frames = self._socket.receive()
+            if frames is None:
+                break
             self._take(frames)
         return True
 

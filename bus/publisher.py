@@ -36,6 +36,5 @@ class Publisher:
 
     def _listen(self) -> None:
         """Learn who came and went. Before rows go out, so that whoever has seen a beat misses nothing behind it."""
-        if self._feed.has_message():
-            for frames in self._feed.waiting():
-                self._subscriptions.hear(frames[0])
+        while self._feed.has_message() and (said := self._feed.receive()) is not None:
+            self._subscriptions.hear(said[0])

@@ -19,7 +19,7 @@ Must not know verbs, keys' owners, or what a frame means.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -106,20 +106,6 @@ class Socket:
             return None
         return self._with_rest(first)
 
-    def waiting(self) -> Iterator[list[bytes]]:
-        """Take messages as long as there are any. Before each but the first it asks: an attempt in vain costs more."""
-        frames = self.receive()
-        while frames is not None:
-            yield frames
-            frames = self.receive() if self.has_message() else None
-
-    def waiting_named(self) -> Iterator[tuple[list[bytes], str]]:
-        """Take messages of a ROUTER, as ``receive_named`` and ``waiting`` do."""
-        received = self.receive_named()
-        while received is not None:
-            yield received
-            received = self.receive_named() if self.has_message() else None
-
     def receive_named(self) -> tuple[list[bytes], str] | None:
         """Take one message of a ROUTER and the name that ZAP gave its sender's key, or None when there is none.
 
@@ -186,7 +172,7 @@ class Socket:
         return self._monitor
 
     def has_message(self) -> bool:
-        """Tell whether a message can be received."""
+        """Tell whether a message can be received; cheaper than an attempt that fails."""
         return bool(cast("int", self._socket.getsockopt(_EVENTS)) & _POLLIN)
 
 
