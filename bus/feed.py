@@ -42,7 +42,7 @@ class Feed(AsyncIterator[Told]):
         self._until = until
         self._heard = heard
         self._ready: deque[Output] = deque(told)
-        self._joined = cursor.filtered  # which takes all from pages, and the beats that lead to them come again and again
+        self._joined = False
         self.holes = 0
 
     def __aiter__(self) -> Feed:
