@@ -37,7 +37,7 @@ from actors.runtime.http import bounds
 from actors.runtime.logging import register_secret
 from bus.outbox import Outbox
 
-_STATUS_INTERVAL: Final = 0.1  # who starts Tabwire waits for it
+_STATUS_INTERVAL: Final = 0.5
 _DRAIN: Final = 1.0
 
 
