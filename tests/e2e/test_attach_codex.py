@@ -57,7 +57,9 @@ def test_a_conversation_of_the_shared_daemon_is_talked_to_from_both_sides(codex:
     tmux.wait_for(tui.pane, "You said: first")
     (thread,) = codex.rollouts()
     session = f"codex-{thread}"
-    known = rows_when(system, lambda rows: (row := rows.get(session)) and row.verdict == "verified" and row.terminal)
+    known = rows_when(
+        system, lambda rows: (row := rows.get(session)) and row.verdict == "verified" and row.terminal and row.transcript
+    )
     before = known[session]
     person = Person(tmux, tui.pane)
 

@@ -107,7 +107,8 @@ def test_a_spent_budget_stops_codex_with_its_reason_and_every_figure_is_codexs_o
     assert failed.status == 400
 
     other = codex_in(place, system, "free")
-    other.exec(f"[echo {' '.join(QUOTA)} input=9 output=3] say hi")
+    # Its home is a new one, which is known from the rollout that its process is seen to hold: it waits long enough for that.
+    other.exec(f"[echo wait=1s {' '.join(QUOTA)} input=9 output=3] say hi")
     told = system.until_count("transcript.quota_observed", 2)[-1].envelope.data
     system.until_count("provider.quota_observed", 2)
     rows = [row for row in system.json("quota")["quotas"] if row["minutes"]]

@@ -121,7 +121,7 @@ def test_a_review_counts_for_the_conversation_that_it_reviews(codex: Codex, syst
     reviews = {thread for thread, rollout in rollouts.items() if rollout.meta.get("source") == {"subagent": "review"}}
     (root,) = set(rollouts) - reviews
     session = f"codex-{root}"
-    rows = rows_when(system, lambda rows: session in rows and rows[session].verdict == "verified")
+    rows = rows_when(system, lambda rows: (row := rows.get(session)) and row.verdict == "verified" and row.git_branch)
     assert rows[session].terminal == "wt:tab-review"
     assert not {f"codex-{thread}" for thread in reviews} & set(rows)
     assert rows[session].git_branch
